@@ -1,0 +1,66 @@
+#include "common/event_loop.h"
+
+#include <signal.h>
+
+#include <thread>
+#include <vector>
+
+namespace fleet {
+
+EventLoop::EventLoop(const Clock& clock) : clock_(clock), posted_(kMaxPosted, [this] { Wake(); }) {}
+
+void EventLoop::Wake() {
+  MutexLock lock(mu_);
+  woken_ = true;
+  cv_.NotifyAll();
+}
+
+bool EventLoop::Post(std::function<void()> task) { return posted_.Push(std::move(task)); }
+
+void EventLoop::Stop() {
+  MutexLock lock(mu_);
+  stopped_ = true;
+  cv_.NotifyAll();
+}
+
+bool EventLoop::SleepUntil(MonoTime due) {
+  MutexLock lock(mu_);
+  while (!woken_ && !stopped_) {
+    const MonoTime now = clock_.Read().mono;
+    if (now >= due) break;
+    cv_.WaitFor(mu_, due == MonoTime::Max() ? absl::Hours(1) : due - now);
+  }
+  woken_ = false;
+  return !stopped_;
+}
+
+void EventLoop::Run(const Turn& turn) {
+  std::vector<std::function<void()>> tasks;
+  MonoTime due;
+  while (SleepUntil(due)) {
+    const Now now = clock_.Read();
+    posted_.TakeAll(tasks);
+    for (auto& task : tasks) task();
+    due = turn(now);
+    const absl::Duration took = clock_.Read().mono - now.mono;
+    if (took < kMinTurn) std::this_thread::sleep_for(absl::ToChronoNanoseconds(kMinTurn - took));
+  }
+  posted_.TakeAll(tasks);
+  for (auto& task : tasks) task();  // whoever waits for an answer gets one
+}
+
+void EventLoop::StopOnSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  std::thread([this, set] {
+    int signal_number = 0;
+    sigwait(&set, &signal_number);
+    Stop();
+  }).detach();
+}
+
+}  // namespace fleet

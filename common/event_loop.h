@@ -1,0 +1,49 @@
+// The one thread that owns all domain state of a program.
+#pragma once
+
+#include <functional>
+
+#include "common/bounded_queue.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+
+namespace fleet {
+
+// Sleeps until it is woken or something is due, then runs a turn, over and over. Turns begin at least kMinTurn apart:
+// under load messages gather and are handled together, while a lone message is handled at once.
+//
+// Wake, Post and Stop may be called from any thread; Run by one.
+class EventLoop {
+ public:
+  static constexpr size_t kMaxPosted = 4096;
+  static constexpr absl::Duration kMinTurn = absl::Milliseconds(1);
+
+  // Does what is due and says when it wants to run again.
+  using Turn = std::function<MonoTime(Now now)>;
+
+  explicit EventLoop(const Clock& clock);
+
+  void Wake();
+  // Runs `task` on the loop thread before the next turn. False: too many are waiting, it will not run.
+  bool Post(std::function<void()> task);
+  void Stop();
+
+  void Run(const Turn& turn);
+
+  // Stops this loop on SIGINT and SIGTERM. Call before any thread is started: it blocks the two signals for all of
+  // them, and a thread of its own waits for the first. Ends with the process.
+  void StopOnSignals();
+
+ private:
+  // False: stopped.
+  bool SleepUntil(MonoTime due);
+
+  const Clock& clock_;
+  BoundedQueue<std::function<void()>> posted_;
+  Mutex mu_;
+  CondVar cv_;
+  bool woken_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace fleet

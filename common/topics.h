@@ -1,0 +1,29 @@
+// The names of the topics, in one place: docs/protocol.md section 3.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "common/ids.h"
+
+namespace fleet {
+
+inline constexpr char kServerBeatTopic[] = "server/beat";
+inline constexpr char kServerProbeTopic[] = "server/probe";  // the server's message to itself: is my link alive?
+
+// What a device says, by the part of the topic after rpi/<id>/.
+enum class DeviceTopic { kHeartbeat, kState, kStatus, kCommandAck };
+
+std::string TopicOf(const DeviceId& device, DeviceTopic topic);
+std::string SegmentTopic(const DeviceId& device);
+
+struct ParsedDeviceTopic {
+  absl::string_view device;  // a valid device id, part of the text that was parsed
+  DeviceTopic topic;
+};
+
+// nullopt: not a topic of a device, or a device id that breaks the rule.
+std::optional<ParsedDeviceTopic> ParseDeviceTopic(absl::string_view text);
+
+}  // namespace fleet
