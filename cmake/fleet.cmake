@@ -32,7 +32,7 @@ function(fleet_binary name)
 endfunction()
 
 function(fleet_test name)
-  cmake_parse_arguments(ARG "" "LABELS;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
