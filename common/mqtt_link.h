@@ -33,6 +33,7 @@ struct Subscription {
 
 // Connected and subscribed. Retained messages may arrive before it.
 struct LinkUp {};
+// The connection was lost, or an attempt to connect failed; once for each. Tick says when the next attempt is due.
 struct LinkDown {
   std::string reason;       // for people
   bool taken_over = false;  // another client connected with our id

@@ -34,6 +34,7 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 // Waits on a Mutex that the caller holds.
 class CondVar {
  public:
+  void NotifyOne() { cv_.notify_one(); }
   void NotifyAll() { cv_.notify_all(); }
   void Wait(Mutex& mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { cv_.wait(mu); }
   // May return early. `timeout` is bounded to a day.

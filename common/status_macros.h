@@ -8,9 +8,9 @@
 #include "absl/status/statusor.h"
 
 // RETURN_IF_ERROR(store.Commit(batch));
-#define RETURN_IF_ERROR(expr)                        \
-  do {                                               \
-    if (absl::Status status_ = (expr); !status_.ok()) return status_; \
+#define RETURN_IF_ERROR(expr)                                            \
+  do {                                                                   \
+    if (absl::Status returned = (expr); !returned.ok()) return returned; \
   } while (false)
 
 #define FLEET_CONCAT_(a, b) a##b
