@@ -1,0 +1,234 @@
+#include "server/app.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "common/broker_options.h"
+#include "common/config.h"
+#include "common/paho_link.h"
+#include "common/status_macros.h"
+#include "common/topics.h"
+#include "server/metrics_page.h"
+#include "server/store.h"
+
+namespace fleet::server {
+namespace {
+
+constexpr size_t kMaxLinkChanges = 1024;
+constexpr char kClientId[] = "fleet-server";
+
+template <typename T>
+void Append(std::vector<T>& from, std::vector<T>& to) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  from.clear();
+}
+
+FleetOptions FleetOptionsOf(const v1::ServerConfig& config) {
+  return {.liveness = {.stale_after = ToAbsl(config.liveness().stale_after()),
+                       .offline_after = ToAbsl(config.liveness().offline_after())},
+          .max_devices = config.liveness().max_devices(),
+          .max_open_commands = config.commands().max_open(),
+          .max_ttl = ToAbsl(config.commands().max_ttl()),
+          .patrol = ToAbsl(config.patrol())};
+}
+
+}  // namespace
+
+struct App::Parts {
+  DataDir data_dir;
+  Dispatcher dispatcher;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<StoreReader> reader;
+  SavedFleet saved;
+};
+
+absl::StatusOr<std::unique_ptr<App>> App::Open(const v1::ServerConfig& config, const Clock& clock, EventLoop& loop) {
+  if (ToAbsl(config.liveness().offline_after()) <= ToAbsl(config.liveness().stale_after())) {
+    return absl::InvalidArgumentError("liveness.offline_after must be longer than liveness.stale_after");
+  }
+  ASSIGN_OR_RETURN(DataDir data_dir, DataDir::Open(config.store().dir()));
+  ASSIGN_OR_RETURN(Dispatcher dispatcher, Dispatcher::Open(config.commands().key_dir()));
+  const std::string database = data_dir.File(Store::kFileName);
+  ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(database));
+  ASSIGN_OR_RETURN(std::unique_ptr<StoreReader> reader, StoreReader::Open(database));
+  ASSIGN_OR_RETURN(SavedFleet saved, store->Load());
+  std::unique_ptr<App> app(new App({.data_dir = std::move(data_dir),
+                                    .dispatcher = std::move(dispatcher),
+                                    .store = std::move(store),
+                                    .reader = std::move(reader),
+                                    .saved = std::move(saved)},
+                                   config, clock, loop));
+  RETURN_IF_ERROR(app->OpenEdges(config));
+  return app;
+}
+
+App::App(Parts parts, const v1::ServerConfig& config, const Clock& clock, EventLoop& loop)
+    : clock_(clock),
+      loop_(loop),
+      data_dir_(std::move(parts.data_dir)),
+      dispatcher_(std::move(parts.dispatcher)),
+      reader_(std::move(parts.reader)),
+      inbound_(kMaxInbound, [this] { loop_.Wake(); }),
+      link_changes_(kMaxLinkChanges, [this] { loop_.Wake(); }),
+      changes_{.rows = {.number = 1}},
+      state_(FleetOptionsOf(config), std::move(parts.saved), clock.Read(), changes_) {
+  const Store::Retention retention{.keep = ToAbsl(config.store().keep_history()),
+                                   .keep_bytes = int64_t{config.store().keep_mib()} << 20};
+  writer_ = std::make_unique<StoreWriter>(std::move(parts.store), retention, clock_, [this](uint64_t batch) {
+    // When the loop's queue is full the next commit says the same and more.
+    loop_.Post([this, batch] { state_.Committed(batch, changes_); });
+  });
+}
+
+App::~App() = default;
+
+absl::Status App::OpenEdges(const v1::ServerConfig& config) {
+  ASSIGN_OR_RETURN(LinkOptions options, ToLinkOptions(config.broker()));
+  options.client_id = kClientId;
+  options.max_in_flight = 60'000;  // a patrol round of a large fleet
+  options.subscriptions = {{"rpi/+/+", 1}, {"rpi/+/command/ack", 1}, {kServerProbeTopic, 0}};
+  ASSIGN_OR_RETURN(link_,
+                   PahoLink::Open(std::move(options), [this](LinkEvent event) { OnLinkEvent(std::move(event)); }));
+  const int streams = static_cast<int>(config.http().max_streams());
+  ASSIGN_OR_RETURN(http_, HttpServer::Bind({.listen = config.http().listen(), .threads = 8, .max_streams = streams}));
+  AddRoutes(*http_, {.loop = loop_,
+                     .clock = clock_,
+                     .state = state_,
+                     .changes = changes_,
+                     .reader = *reader_,
+                     .watchers = watchers_,
+                     .step_bell = step_bell_,
+                     .health = [this] { return Health(); },
+                     .metrics =
+                         [this] {
+                           return MetricsText({.state = state_,
+                                               .ingest = ingest_,
+                                               .store = writer_->health(),
+                                               .inbound_dropped = inbound_.dropped(),
+                                               .publish_refused = publish_refused_,
+                                               .watchers = watchers_.count()});
+                         },
+                     .max_long_polls = 4});
+  return absl::OkStatus();
+}
+
+absl::Status App::Run() {
+  http_->Start();
+  LogInfo("server ready http_port={} devices={} keys={} data={}", http_->port(), state_.registry().size(),
+          dispatcher_.key_count(), data_dir_.path());
+  loop_.Run([this](Now now) { return Turn(now); });
+  return Stop();
+}
+
+void App::OnLinkEvent(LinkEvent event) {
+  if (auto* message = std::get_if<Arrived>(&event)) {
+    inbound_.Push(std::move(*message));
+  } else {
+    link_changes_.Push(std::move(event));
+  }
+}
+
+MonoTime App::Turn(Now now) {
+  link_changes_.TakeAll(link_events_);
+  for (const LinkEvent& event : link_events_) Take(event, now);
+  inbound_.TakeAll(messages_);
+  for (const Arrived& message : messages_) TakeMessage(message, now);
+  state_.Tick(now, changes_);
+  TickLink(now);
+  SendDue(now);
+  HandRows(now);
+  MonoTime due = std::min(state_.NextDue(), link_due_);
+  if (!pending_.empty()) due = std::min(due, pending_since_ + kStorePeriod);
+  return due;
+}
+
+void App::Take(const LinkEvent& event, Now now) {
+  if (std::holds_alternative<LinkUp>(event)) {
+    LogInfo("broker connected");
+    state_.LinkUp(now, changes_);
+  } else if (const auto* down = std::get_if<LinkDown>(&event)) {
+    LogWarn("broker lost reason={}{}", down->reason, down->taken_over ? "; another server runs with our id" : "");
+    state_.LinkDown(now, changes_);
+    link_due_ = now.mono;
+  }
+}
+
+void App::TakeMessage(const Arrived& message, Now now) {
+  state_.MessageArrived(now);
+  if (message.topic == kServerProbeTopic) return;
+  const absl::StatusOr<Event> event = ingest_.Read(message.topic, message.payload);
+  if (event.ok()) return state_.Apply(*event, now, changes_);
+  if (const auto skipped = reject_log_.Allow(now.mono)) {
+    LogWarn("message refused topic={} error={} skipped={}", absl::CHexEscape(message.topic.substr(0, 100)),
+            event.status().message(), *skipped);
+  }
+}
+
+void App::TickLink(Now now) {
+  if (link_due_ <= now.mono || !link_events_.empty()) link_due_ = link_->Tick(now.mono);
+}
+
+void App::SendDue(Now now) {
+  for (CommandId id : std::exchange(changes_.commands_due, {})) {
+    const Command* command = state_.commands().Find(id);
+    if (command == nullptr) continue;
+    const DeviceId& device = state_.registry().at(command->device).id;
+    state_.Sent(id, link_->Publish(dispatcher_.Frame(device, command->row)).ok(), now, changes_);
+  }
+  for (const Publication& publication : std::exchange(changes_.publish, {})) {
+    const absl::Status status = link_->Publish(publication);
+    if (status.ok()) continue;
+    ++publish_refused_;
+    if (const auto skipped = publish_log_.Allow(now.mono)) {
+      LogWarn("publication dropped topic={} error={} skipped={}", publication.topic, status.message(), *skipped);
+    }
+  }
+}
+
+void App::HandRows(Now now) {
+  RowBatch& rows = changes_.rows;
+  if (!rows.empty()) {
+    watchers_.Publish(rows, state_, now);
+    if (!rows.steps.empty()) step_bell_.Ring();
+    if (pending_.empty()) pending_since_ = now.mono;
+    Append(rows.devices, pending_.devices);
+    Append(rows.liveness, pending_.liveness);
+    Append(rows.commands, pending_.commands);
+    Append(rows.steps, pending_.steps);
+  }
+  if (pending_.empty() || (!changes_.urgent && now.mono < pending_since_ + kStorePeriod)) return;
+  changes_.urgent = false;
+  pending_.number = rows.number++;
+  writer_->Push(std::exchange(pending_, {}));
+}
+
+v1::Health App::Health() const {
+  v1::Health health;
+  const std::string error = writer_->health().error;
+  health.set_store(error.empty() ? "works" : error);
+  const Hearing& hearing = state_.hearing();
+  health.set_broker(!hearing.link_up() ? "not connected"
+                    : hearing.hears()  ? "connected"
+                                       : "connected, but nothing arrives");
+  health.set_ok(error.empty() && health.broker() == "connected");
+  return health;
+}
+
+absl::Status App::Stop() {
+  const Now now = clock_.Read();
+  watchers_.Close();
+  step_bell_.Ring();
+  http_->Stop();
+  link_->Close(std::nullopt, kStopTimeout).IgnoreError();  // devices need no goodbye of ours
+  inbound_.TakeAll(messages_);
+  for (const Arrived& message : messages_) TakeMessage(message, now);
+  state_.Flush(changes_);
+  changes_.urgent = true;
+  HandRows(now);
+  const absl::Status status = writer_->Stop();
+  LogInfo("server stopped rows={}", writer_->health().committed_rows);
+  return status;
+}
+
+}  // namespace fleet::server

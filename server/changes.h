@@ -1,0 +1,19 @@
+// What a turn of the loop wants from the world: rows to store, messages to send. Everything that happens in the domain
+// leaves through here, so watchers see it by reading the rows.
+#pragma once
+
+#include <vector>
+
+#include "common/mqtt_link.h"
+#include "server/rows.h"
+
+namespace fleet::server {
+
+struct Changes {
+  RowBatch rows;
+  std::vector<Publication> publish;     // live: dropped when the link is down
+  std::vector<CommandId> commands_due;  // stored, to be signed and sent; answer with FleetState::Sent
+  bool urgent = false;                  // commit now, do not wait for the batch to grow
+};
+
+}  // namespace fleet::server

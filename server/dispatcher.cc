@@ -1,0 +1,40 @@
+#include "server/dispatcher.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/topics.h"
+#include "fleet/v1/to_device.pb.h"
+
+namespace fleet::server {
+
+absl::StatusOr<Dispatcher> Dispatcher::Open(const std::string& key_dir) {
+  Dispatcher dispatcher;
+  if (key_dir.empty()) return dispatcher;
+  std::error_code error;
+  std::filesystem::directory_iterator files(key_dir, error);
+  if (error) return absl::NotFoundError(absl::StrCat("commands.key_dir ", key_dir, ": ", error.message()));
+  for (const auto& entry : files) {
+    if (entry.path().extension() != ".key") continue;
+    ASSIGN_OR_RETURN(CommandKey key, CommandKey::Load(entry.path().string()));
+    dispatcher.keys_.emplace(entry.path().stem().string(), key);
+  }
+  return dispatcher;
+}
+
+Publication Dispatcher::Frame(const DeviceId& device, const CommandRow& row) const {
+  v1::Command command;
+  command.set_id(Number(row.id));
+  command.set_issued_unix_ms(static_cast<uint64_t>(row.issued_unix_ms));
+  command.set_ttl_ms(static_cast<uint32_t>(row.ttl_ms));
+  *command.mutable_segment() = row.segment;
+  v1::CommandFrame frame;
+  frame.set_command(command.SerializeAsString());
+  const auto key = keys_.find(device.view());
+  if (key != keys_.end()) frame.set_tag(key->second.Sign(frame.command()));
+  return {.topic = SegmentTopic(device), .payload = frame.SerializeAsString(), .qos = 1};
+}
+
+}  // namespace fleet::server

@@ -1,0 +1,310 @@
+#include "server/fleet_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/topics.h"
+#include "fleet/v1/to_device.pb.h"
+
+namespace fleet::server {
+namespace {
+
+constexpr absl::Duration kMinBeatGap = absl::Milliseconds(100);
+
+absl::Status CheckSegment(const v1::Segment& segment) {
+  if (!v1::SegmentType_IsValid(segment.type()) || segment.type() == v1::SEGMENT_TYPE_UNSPECIFIED) {
+    return absl::InvalidArgumentError("segment type must be line, arc_left, arc_right or hold");
+  }
+  if (segment.start_speed_mm_s() < 0 || segment.end_speed_mm_s() < 0) {
+    return absl::InvalidArgumentError("speeds must be 0 or more");
+  }
+  const bool moves = segment.type() != v1::SEGMENT_TYPE_HOLD;
+  if (moves && segment.start_speed_mm_s() == 0 && segment.end_speed_mm_s() == 0) {
+    return absl::InvalidArgumentError("with both speeds 0 the entity never arrives; use type hold to stand still");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+FleetState::FleetState(const FleetOptions& options, SavedFleet saved, Now start, Changes& changes)
+    : server_epoch_(saved.server_epoch),
+      start_(start.mono),
+      start_unix_ms_(start.unix_ms()),
+      registry_(std::max(options.max_devices, saved.devices.size())),
+      liveness_(options.liveness),
+      commands_({.max_open = options.max_open_commands, .max_ttl = options.max_ttl, .first_id = saved.next_command}),
+      patrol_(options.patrol) {
+  Restore(saved, start, changes);
+}
+
+void FleetState::Restore(const SavedFleet& saved, Now now, Changes& changes) {
+  absl::flat_hash_map<int64_t, DeviceIndex> by_row;
+  for (const DeviceRow& row : saved.devices) {
+    Device& device = *registry_.Restore(row.id, row.device_row);
+    by_row.emplace(row.device_row, device.index);
+    device.epoch = row.epoch;
+    device.started_unix_ms = row.started_unix_ms;
+    device.version = row.version;
+    device.last_seen_unix_ms = row.last_seen_unix_ms;
+    device.state_since_unix_ms = row.state_since_unix_ms;
+    device.heartbeats = SequenceTracker(row.heartbeats);
+    device.states = SequenceTracker(row.states);
+    for (const EntityRow& entity : row.entities) device.entities.push_back({.latest = entity, .received = MonoTime()});
+    liveness_.Add(row.last_seen_unix_ms != 0, row.liveness);
+    const bool offline = row.liveness.state == LivenessState::kOffline;
+    if (!offline) device.state_since_unix_ms = now.unix_ms();
+  }
+  for (const SavedCommand& command : saved.open_commands) {
+    const auto found = by_row.find(command.row.device_row);
+    if (found != by_row.end()) commands_.Restore(registry_.at(found->second), command, now, changes.rows);
+  }
+}
+
+void FleetState::LinkUp(Now now, Changes& changes) {
+  hearing_.LinkUp(now.mono);
+  next_beat_ = next_probe_ = now.mono;
+  SendBeats(now, changes);
+}
+
+void FleetState::LinkDown(Now now, Changes& changes) {
+  hearing_.LinkDown();
+  was_hearing_ = false;
+  liveness_.Deaf(liveness_changes_);
+  ApplyLiveness(now, changes);
+  // Answers that the broker has for us now are gone with the session.
+  for (DeviceIndex index = 0; index < registry_.size(); ++index) {
+    commands_.DeviceGone(registry_.at(index), "server_link_down", now, changes.rows);
+  }
+}
+
+void FleetState::Apply(const Event& event, Now now, Changes& changes) {
+  std::visit([&](const auto& e) { On(e, now, changes); }, event);
+  if (!liveness_changes_.empty()) ApplyLiveness(now, changes);
+}
+
+void FleetState::On(const HeartbeatEvent& event, Now now, Changes& changes) {
+  Device* device = FindOrAdd(event.device, changes);
+  const v1::Heartbeat& heartbeat = *event.heartbeat;
+  if (device == nullptr || !EnterLife(*device, heartbeat.epoch(), now, changes)) return;
+  ++counters_.heartbeats;
+  const auto verdict = device->heartbeats.Accept(heartbeat.epoch(), heartbeat.seq());
+  FlushLater(*device, now.mono + kFlushHeartbeats, flush_heartbeats_);
+  if (verdict != SequenceTracker::Verdict::kNew) return;
+  const int64_t unix_ms = now.unix_ms();
+  device->heard = true;
+  device->last_heartbeat = now.mono;
+  device->last_seen_unix_ms = unix_ms;
+  // Unsigned, because the device may say anything.
+  device->clock_skew_ms = static_cast<int64_t>(heartbeat.sent_unix_ms() - static_cast<uint64_t>(unix_ms));
+  liveness_.Heard(device->index, now.mono, liveness_changes_);
+}
+
+void FleetState::On(const StateEvent& event, Now now, Changes& changes) {
+  Device* device = FindOrAdd(event.device, changes);
+  const v1::StateReport& report = *event.report;
+  if (device == nullptr || !EnterLife(*device, report.epoch(), now, changes)) return;
+  ++counters_.state_reports;
+  const auto verdict = device->states.Accept(report.epoch(), report.seq());
+  FlushLater(*device, now.mono + kFlushStates, flush_states_);
+  if (verdict == SequenceTracker::Verdict::kDuplicate) return;
+  device->block.Append(now.unix_ms(), event.bytes);
+  if (verdict == SequenceTracker::Verdict::kNew) counters_.entities_refused += device->Update(report, now);
+  if (device->block.full()) FlushDevice(*device, changes);
+}
+
+void FleetState::On(const StatusEvent& event, Now now, Changes& changes) {
+  Device* device = FindOrAdd(event.device, changes);
+  if (device == nullptr) return;
+  const v1::Status& status = *event.status;
+  if (status.presence() == v1::PRESENCE_ONLINE) {
+    const bool known = device->started_unix_ms == 0 || device->started_unix_ms == status.started_unix_ms();
+    // Said by the device itself, so it may also go back: an agent that lost its disk counts from 1 again.
+    if (status.epoch() != device->epoch || !known) {
+      StartLife(*device, status.epoch(), status.started_unix_ms(), now, changes);
+    }
+    device->started_unix_ms = status.started_unix_ms();
+    device->version = status.version();
+    next_beat_ = std::min(next_beat_, std::max(now.mono, last_beat_ + kMinBeatGap));  // it waits for one
+    FlushLater(*device, now.mono + kFlushStates, flush_states_);
+    return;
+  }
+  if (!EnterLife(*device, status.epoch(), now, changes)) return;
+  const bool goodbye = status.presence() == v1::PRESENCE_OFFLINE;
+  if (goodbye) {
+    liveness_.SaidGoodbye(device->index, liveness_changes_);
+  } else {
+    liveness_.WillArrived(device->index, now.mono);
+  }
+  // A device that is offline may have come back to say a word without a heartbeat getting through. One that is not is
+  // declared gone when the will takes effect.
+  if (liveness_.status(device->index).state == LivenessState::kOffline) {
+    DeclareGone(*device, goodbye ? OfflineReason::kClean : OfflineReason::kLost, now, changes);
+  }
+}
+
+void FleetState::On(const CommandReportEvent& event, Now now, Changes& changes) {
+  Device* device = FindOrAdd(event.device, changes);
+  if (device == nullptr || !EnterLife(*device, event.report->epoch(), now, changes)) return;
+  for (const v1::CommandUpdate& update : event.report->updates()) {
+    commands_.Update(*device, update, now, changes.rows);
+  }
+}
+
+Device* FleetState::FindOrAdd(absl::string_view id, Changes& changes) {
+  if (Device* device = registry_.Find(id)) return device;
+  Device* device = registry_.Add(*DeviceId::Parse(id));  // ingest has checked it
+  if (device == nullptr) {
+    ++counters_.devices_refused;
+    return nullptr;
+  }
+  liveness_.Add();
+  FlushDevice(*device, changes);  // its commands and changes must not be stored without it
+  return device;
+}
+
+bool FleetState::EnterLife(Device& device, uint32_t epoch, Now now, Changes& changes) {
+  if (epoch == device.epoch) return true;
+  if (epoch < device.epoch) {
+    ++counters_.stale_epoch;
+    return false;
+  }
+  StartLife(device, epoch, 0, now, changes);
+  return true;
+}
+
+void FleetState::StartLife(Device& device, uint32_t epoch, uint64_t started_unix_ms, Now now, Changes& changes) {
+  if (device.epoch != 0) commands_.DeviceGone(device, "device_restarted", now, changes.rows);
+  device.epoch = epoch;
+  device.started_unix_ms = started_unix_ms;
+  device.heartbeats.StartLife(epoch);
+  device.states.StartLife(epoch);
+}
+
+void FleetState::ApplyLiveness(Now now, Changes& changes) {
+  for (const LivenessChange& change : std::exchange(liveness_changes_, {})) {
+    Device& device = registry_.at(change.device);
+    device.state_since_unix_ms = now.unix_ms();
+    changes.rows.liveness.push_back({device.row, change.status, now.unix_ms()});
+    if (change.status.state == LivenessState::kOffline) {
+      DeclareGone(device, change.status.reason, now, changes);
+    }
+    FlushDevice(device, changes);
+  }
+}
+
+void FleetState::DeclareGone(Device& device, OfflineReason reason, Now now, Changes& changes) {
+  commands_.DeviceGone(device, absl::StrCat("device_offline_", Name(reason)), now, changes.rows);
+}
+
+void FleetState::FlushLater(Device& device, MonoTime due, std::deque<WaitingFlush>& queue) {
+  if (due >= device.flush_due) return;  // waits already; an entry that waits longer finds flush_due changed
+  device.flush_due = due;
+  queue.push_back({due, device.index});
+}
+
+void FleetState::FlushDevice(Device& device, Changes& changes) {
+  device.flush_due = MonoTime::Max();
+  DeviceRow row{.device_row = device.row,
+                .id = device.id,
+                .epoch = device.epoch,
+                .started_unix_ms = device.started_unix_ms,
+                .version = device.version,
+                .liveness = liveness_.status(device.index),
+                .state_since_unix_ms = device.state_since_unix_ms,
+                .last_seen_unix_ms = device.last_seen_unix_ms,
+                .heartbeats = device.heartbeats.saved(),
+                .states = device.states.saved(),
+                .entities = {},
+                .block = {}};
+  if (!device.block.empty()) {
+    row.block = device.block.Take();
+    for (const Entity& entity : device.entities) row.entities.push_back(entity.latest);
+  }
+  changes.rows.devices.push_back(std::move(row));
+}
+
+void FleetState::FlushDue(std::deque<WaitingFlush>& queue, MonoTime now, Changes& changes) {
+  while (!queue.empty() && queue.front().due <= now) {
+    Device& device = registry_.at(queue.front().device);
+    const bool still_waits = device.flush_due == queue.front().due;
+    queue.pop_front();
+    if (still_waits) FlushDevice(device, changes);
+  }
+}
+
+void FleetState::Flush(Changes& changes) {
+  FlushDue(flush_states_, MonoTime::Max(), changes);
+  FlushDue(flush_heartbeats_, MonoTime::Max(), changes);
+}
+
+void FleetState::SendBeats(Now now, Changes& changes) {
+  if (!hearing_.link_up()) return;
+  if (next_beat_ <= now.mono) {
+    last_beat_ = now.mono;
+    next_beat_ = now.mono + kBeatPeriod;
+    v1::ServerBeat beat;
+    beat.set_server_epoch(server_epoch_);
+    beat.set_steady_unix_ms(static_cast<uint64_t>(SteadyUnixMs(now)));
+    changes.publish.push_back({.topic = kServerBeatTopic, .payload = beat.SerializeAsString()});
+  }
+  if (next_probe_ <= now.mono) {
+    next_probe_ = now.mono + Hearing::kProbePeriod;
+    changes.publish.push_back({.topic = kServerProbeTopic, .payload = ""});
+  }
+}
+
+void FleetState::SendPatrol(Now now, Changes& changes) {
+  if (!hearing_.hears() || !patrol_.Due(now.mono)) return;
+  for (DeviceIndex index = 0; index < registry_.size(); ++index) {
+    if (liveness_.status(index).state != LivenessState::kOnline) continue;
+    Device& device = registry_.at(index);
+    for (const Entity& entity : device.entities) {
+      // Too many open commands: the next round tries again.
+      (void)commands_.Submit(device, Patrol::SegmentFor(entity.latest.id), patrol_.ttl(), SteadyUnixMs(now), now,
+                             changes.rows);
+    }
+  }
+}
+
+void FleetState::Tick(Now now, Changes& changes) {
+  hearing_.Tick(now.mono);
+  if (hearing_.hears() != was_hearing_) {
+    was_hearing_ = hearing_.hears();
+    was_hearing_ ? liveness_.Hearing(now.mono) : liveness_.Deaf(liveness_changes_);
+  }
+  liveness_.Tick(now.mono, liveness_changes_);
+  if (!liveness_changes_.empty()) ApplyLiveness(now, changes);
+  commands_.Tick(hearing_.link_up(), registry_, now, changes.rows, changes.commands_due);
+  SendBeats(now, changes);
+  SendPatrol(now, changes);
+  FlushDue(flush_states_, now.mono, changes);
+  FlushDue(flush_heartbeats_, now.mono, changes);
+}
+
+MonoTime FleetState::NextDue() const {
+  MonoTime due = std::min(liveness_.NextDue(), commands_.NextDue(hearing_.link_up()));
+  if (hearing_.link_up()) due = std::min({due, next_beat_, next_probe_});
+  if (hearing_.hears()) due = std::min(due, patrol_.NextDue());
+  if (!flush_states_.empty()) due = std::min(due, flush_states_.front().due);
+  if (!flush_heartbeats_.empty()) due = std::min(due, flush_heartbeats_.front().due);
+  return due;
+}
+
+absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const v1::Segment& segment,
+                                             absl::Duration ttl, Now now, Changes& changes) {
+  RETURN_IF_ERROR(CheckSegment(segment));
+  Device* device = registry_.Find(device_id);
+  if (device == nullptr) return absl::NotFoundError(absl::StrCat("no device ", device_id));
+  const LivenessStatus& status = liveness_.status(device->index);
+  if (status.state == LivenessState::kOffline) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("device ", device_id, " is offline (", Name(status.reason), "); nothing was sent"));
+  }
+  changes.urgent = true;
+  return commands_.Submit(*device, segment, ttl, SteadyUnixMs(now), now, changes.rows);
+}
+
+}  // namespace fleet::server

@@ -1,0 +1,58 @@
+// The database: one file, written by one thread in transactions, read by others beside it. schema.sql is the layout.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/sqlite.h"
+#include "server/fleet_state.h"
+#include "server/rows.h"
+
+namespace fleet::server {
+
+// Used by one thread at a time.
+class Store {
+ public:
+  static constexpr char kFileName[] = "fleet.db";
+
+  struct Retention {
+    absl::Duration keep = absl::Hours(168);
+    int64_t keep_bytes = int64_t{4096} << 20;
+  };
+
+  // Makes the database when there is none and brings an older schema up to date. A file that is refused is not changed:
+  // kDataLoss: damaged, with what to do; kFailedPrecondition: of a newer fleet-server or of another program.
+  // kUnavailable: cannot be written.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path);
+  ~Store();
+
+  // Everything that FleetState continues from. Counts this start of the server.
+  absl::StatusOr<SavedFleet> Load();
+
+  // All batches in one transaction, or nothing. kUnavailable: try again later; kDataLoss: damaged.
+  absl::Status Write(const std::vector<RowBatch>& batches);
+
+  // Deletes a little of the oldest history that retention does not keep. True: there is more.
+  absl::StatusOr<bool> Prune(const Retention& retention, int64_t now_unix_ms);
+
+ private:
+  struct Writes;
+  explicit Store(std::unique_ptr<Database> database);
+  absl::Status Prepare();
+  absl::Status WriteBatch(const RowBatch& batch);
+  absl::Status WriteDevice(const DeviceRow& row);
+  absl::Status WriteLoss(int64_t device, absl::string_view stream, const SequenceTracker::Saved& saved);
+  // A step's worth of the oldest rows, as far as they are older than the cutoff. True: there were some.
+  absl::StatusOr<bool> DeleteOldest(absl::string_view table, absl::string_view key, absl::string_view time,
+                                    int64_t cutoff_unix_ms);
+  absl::StatusOr<bool> PruneCommands(int64_t cutoff_unix_ms);
+
+  std::unique_ptr<Database> database_;  // dies after the statements
+  std::unique_ptr<Writes> writes_;
+};
+
+}  // namespace fleet::server

@@ -1,0 +1,45 @@
+// Questions about the past, answered from the database beside the writer. Any thread; one question at a time.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/mutex.h"
+#include "common/sqlite.h"
+#include "fleet/v1/api.pb.h"
+#include "server/store_rows.h"
+
+namespace fleet::server {
+
+class StoreReader {
+ public:
+  static absl::StatusOr<std::unique_ptr<StoreReader>> Open(const std::string& path);
+
+  struct StoredCommand {
+    CommandRow row;
+    std::vector<CommandStepRow> steps;
+    std::string device_id;
+  };
+  // nullopt: no such command, or no longer kept.
+  absl::StatusOr<std::optional<StoredCommand>> FindCommand(CommandId id);
+  // Newest first, ids below `before`. `device_id` empty: all devices.
+  absl::StatusOr<std::vector<StoredCommand>> ListCommands(absl::string_view device_id, CommandId before, int limit);
+
+  // Samples of one entity received at or after `since_unix_ms`, oldest first, at most `limit`. `cursor`: empty, or the
+  // next_cursor of the page before; kInvalidArgument when it is neither.
+  absl::StatusOr<v1::History> History(absl::string_view device_id, EntityId entity, int64_t since_unix_ms,
+                                      absl::string_view cursor, int limit);
+  // Newest first, changes below `before`.
+  absl::StatusOr<v1::LivenessHistory> Liveness(absl::string_view device_id, int64_t before, int limit);
+
+ private:
+  explicit StoreReader(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+
+  Mutex mu_;
+  const std::unique_ptr<Database> database_ ABSL_PT_GUARDED_BY(mu_);
+};
+
+}  // namespace fleet::server
