@@ -1,0 +1,120 @@
+// The device agent, without the world: what it hears goes in, what it wants done comes out.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/ids.h"
+#include "common/mqtt_link.h"
+#include "common/signing.h"
+#include "common/topics.h"
+#include "device/command_gate.h"
+#include "device/effects.h"
+#include "device/entity_driver.h"
+#include "device/entity_reporter.h"
+#include "device/heartbeat.h"
+#include "device/inputs.h"
+#include "device/segment_executor.h"
+#include "device/server_time.h"
+#include "fleet/v1/to_server.pb.h"
+
+namespace fleet::device {
+
+struct AgentOptions {
+  DeviceId device;
+  uint32_t epoch = 1;  // start counter, 1 or more
+  int64_t started_unix_ms = 0;
+  std::string version;
+  absl::Duration heartbeat_period = absl::Milliseconds(500);
+  absl::Duration state_period = absl::Milliseconds(100);  // zero: no state reports
+  absl::Duration phase;                                   // shifts both, so that many agents do not speak at once
+  std::optional<CommandKey> command_key;
+  std::vector<DrivenEntity> entities;  // at most 256, each id once
+};
+
+// 10 Hz -> 100 ms; 0 -> zero, none.
+absl::Duration PeriodOf(double rate_hz);
+
+// Says online on every connect, then a heartbeat every period and a state report every period while connected; judges,
+// runs and answers commands (docs/protocol.md). Answers that find no link wait for the next one, at most
+// kMaxWaitingUpdates of them; beyond that the oldest are dropped and counted. Bad bytes are counted and left behind.
+//
+// No threads, no clocks, no I/O: the owner calls Handle for every input, Tick at NextDue, and carries out the effects.
+class Agent {
+ public:
+  static constexpr size_t kMaxWaitingUpdates = 1000;
+  static constexpr size_t kMaxUpdatesPerReport = 100;  // so that a report stays far below kMaxPayloadBytes
+  static constexpr size_t kMaxEntities = 256;
+
+  struct Counters {
+    uint64_t statuses = 0;
+    uint64_t command_reports = 0;
+    uint64_t link_losses = 0;
+    uint64_t refused_publications = 0;  // by the link
+    uint64_t dropped_updates = 0;       // more than kMaxWaitingUpdates waited
+    uint64_t bad_beats = 0;
+    uint64_t unknown_topics = 0;
+  };
+
+  Agent(AgentOptions options, Now now);
+
+  void Handle(const Input& input, Now now, Effects& effects);
+  void Tick(Now now, Effects& effects) {
+    if (now.mono >= NextDue()) TakeTurn(now, effects);
+  }
+  MonoTime NextDue() const {
+    const MonoTime ends = executor_.NextDue();
+    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), ends}) : ends;
+  }
+
+  // What the link needs.
+  Publication Will() const { return MakeStatus(v1::PRESENCE_LOST); }
+  Publication Goodbye() const { return MakeStatus(v1::PRESENCE_OFFLINE); }
+  std::vector<Subscription> Subscriptions() const;
+
+  const DeviceId& device() const { return device_; }
+  bool link_up() const { return link_up_; }
+  // Publications made of this kind; those that the link refused are included.
+  uint64_t made(DeviceTopic topic) const;
+  const Counters& counters() const { return counters_; }
+  const CommandGate& gate() const { return gate_; }
+  const SegmentExecutor& executor() const { return executor_; }
+
+ private:
+  void TakeTurn(Now now, Effects& effects);
+
+  void On(const LinkUp&, Now now, Effects& effects);
+  void On(const LinkDown&, Now now, Effects& effects);
+  void On(const Arrived& arrived, Now now, Effects& effects);
+  void On(const PoseFed& fed, Now now, Effects& effects);
+  void On(const SegmentEnded& ended, Now now, Effects& effects);
+  void On(const ControllersChanged& changed, Now now, Effects& effects);
+  void On(const PublishRefused& refused, Now now, Effects& effects);
+
+  void HearBeat(const Arrived& arrived, MonoTime now);
+  void Keep(std::vector<v1::CommandUpdate>& updates);
+  void ReportUpdates(Effects& effects);
+  Publication MakeStatus(v1::Presence presence) const;
+
+  const DeviceId device_;
+  const std::string status_topic_;
+  const std::string ack_topic_;
+  const std::string segment_topic_;
+  v1::Status status_;  // all but the presence
+  bool link_up_ = false;
+  Heartbeat heartbeat_;
+  ServerTime server_time_;
+  CommandGate gate_;
+  SegmentExecutor executor_;
+  EntityReporter reporter_;
+  std::vector<v1::CommandUpdate> updates_;  // of this turn
+  std::deque<v1::CommandUpdate> waiting_;   // for a link that takes them, oldest first
+  Counters counters_;
+};
+
+}  // namespace fleet::device

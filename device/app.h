@@ -1,0 +1,58 @@
+// The device program, and what a controller links that wants to be one: the agent, its link, its loop and its local
+// API.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/event_loop.h"
+#include "common/logging.h"
+#include "common/mqtt_link.h"
+#include "device/inbox.h"
+#include "device/linked_agent.h"
+#include "device/local_api.h"
+
+namespace fleet::device {
+
+struct AppOptions {
+  LinkOptions link;  // where the broker is; the rest comes from the agent
+  AgentOptions agent;
+  std::string http_listen;  // empty: no local API
+};
+
+// Wires   link and local API --inbox--> loop --> agent --> link and local API.   One thread of ours, the loop; the
+// library behind the link and the HTTP server have their own and touch nothing but the inbox and the feed.
+class App {
+ public:
+  static constexpr size_t kInboxCapacity = 1024;
+  static constexpr absl::Duration kCloseTimeout = absl::Seconds(1);
+
+  // `clock` and `loop` outlive it. Errors as PahoLink::Open and HttpServer::Bind.
+  static absl::StatusOr<std::unique_ptr<App>> Open(AppOptions options, const Clock& clock, EventLoop& loop);
+  ~App();
+
+  // Runs until the loop is stopped, then says goodbye. The status of that goodbye.
+  absl::Status Run();
+
+  // Any thread; for drivers that know by themselves when a segment has ended. False: full, dropped and counted.
+  bool Push(Input input) { return inbox_.Push(0, std::move(input)); }
+
+ private:
+  App(AppOptions options, const Clock& clock, EventLoop& loop);
+  MonoTime Turn(Now now);
+  void Log(const Input& input, MonoTime now);
+  void LogRefusals(MonoTime now);
+
+  EventLoop& loop_;
+  Inbox inbox_;
+  std::unique_ptr<LocalApi> api_;  // null: none
+  LinkedAgent agent_;              // its link stops pushing before the inbox goes
+  bool listening_ = false;
+  uint64_t refusals_ = 0;  // as last seen
+  LogLimit link_log_{absl::Seconds(10)};
+  LogLimit refusal_log_{absl::Seconds(10)};
+};
+
+}  // namespace fleet::device

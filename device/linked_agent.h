@@ -1,0 +1,51 @@
+// One agent on one link to the broker: the glue that the program, the simulator and the tests share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "common/mqtt_link.h"
+#include "device/agent.h"
+
+namespace fleet::device {
+
+// Carries out what the agent wants: publications go to the link, what it refuses goes back to the agent. Loop thread
+// only. The link's events come back through Handle, by way of whatever queue the owner has.
+class LinkedAgent {
+ public:
+  using ControllerSink = std::function<void(const ControllerEvent&)>;
+
+  LinkedAgent(AgentOptions options, Now now) : agent_(std::move(options), now) {}
+
+  // `options` with what the agent asks of its link: client id, will, subscriptions.
+  LinkOptions CompleteLinkOptions(LinkOptions options) const;
+  // Once, before anything else.
+  void Attach(std::unique_ptr<MqttLink> link) { link_ = std::move(link); }
+  void SetControllerSink(ControllerSink sink) { controllers_ = std::move(sink); }
+
+  void Handle(const Input& input, Now now);
+  // Does what is due; returns when to be called again.
+  MonoTime Turn(Now now);
+  // Says goodbye and disconnects. As MqttLink::Close.
+  absl::Status Close(absl::Duration timeout);
+
+  const Agent& agent() const { return agent_; }
+  // Publications of this kind that the link took.
+  uint64_t sent(DeviceTopic topic) const { return agent_.made(topic) - refused_[static_cast<size_t>(topic)]; }
+
+ private:
+  void CarryOut(Now now);
+  void Refuse(Publication publication, Now now);
+
+  Agent agent_;
+  std::unique_ptr<MqttLink> link_;
+  ControllerSink controllers_;
+  Effects effects_;                    // empty between calls
+  std::array<uint64_t, 4> refused_{};  // by DeviceTopic
+};
+
+}  // namespace fleet::device

@@ -1,0 +1,126 @@
+#include "device/local_api.h"
+
+#include <gtest/gtest.h>
+
+#include "common/mutex.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/http_probe.h"
+
+namespace fleet::device {
+namespace {
+
+class LocalApiTest : public testing::Test {
+ protected:
+  LocalApiTest() {
+    LocalApi::Options options{.listen = "127.0.0.1:0",
+                              .device = DeviceId::Parse("pi-1").value(),
+                              .epoch = 3,
+                              .external_entities = {EntityId{9}}};
+    api_ = LocalApi::Open(
+               std::move(options), clock_, [this](Input input) { return Push(std::move(input)); },
+               [this] { NoteChange(); })
+               .value();
+  }
+  ~LocalApiTest() override { api_->Stop(); }
+
+  bool Push(Input input) {
+    MutexLock lock(mu_);
+    if (full_) return false;
+    inputs_.push_back(std::move(input));
+    return true;
+  }
+  void NoteChange() {
+    MutexLock lock(mu_);
+    changed_.NotifyAll();
+  }
+  void AwaitListening(bool listening) {
+    while (api_->listening() != listening) {
+      MutexLock lock(mu_);
+      changed_.WaitFor(mu_, absl::Milliseconds(10));
+    }
+  }
+  HttpProbeResult Post(const std::string& path, const std::string& body) {
+    return Fetch(api_->port(), "POST", path, body);
+  }
+  std::vector<Input> inputs() {
+    MutexLock lock(mu_);
+    return inputs_;
+  }
+  SegmentStarted Started() const {
+    SegmentOrder order{.command = CommandId{7}, .entity = EntityId{9}};
+    order.segment.set_type(v1::SEGMENT_TYPE_LINE);
+    return {order};
+  }
+
+  FakeClock clock_;
+  Mutex mu_;
+  CondVar changed_;
+  bool full_ = false;
+  std::vector<Input> inputs_;
+  std::unique_ptr<LocalApi> api_;
+};
+
+TEST_F(LocalApiTest, HealthFollowsTheLink) {
+  EXPECT_EQ(Fetch(api_->port(), "GET", "/health").status, 503);
+  api_->SetLinkUp(true);
+  const HttpProbeResult up = Fetch(api_->port(), "GET", "/health");
+  EXPECT_EQ(up.status, 200);
+  EXPECT_EQ(up.body, "{\"ok\":true,\"device_id\":\"pi-1\",\"epoch\":3,\"broker\":\"connected\"}\n");
+}
+
+TEST_F(LocalApiTest, APoseReachesTheAgent) {
+  EXPECT_EQ(Post("/entities/9/pose", R"({"x_mm":-5,"angle_mdeg":90000,"vy_mm_s":3})").status, 204);
+  ASSERT_EQ(inputs().size(), 1);
+  const auto fed = std::get<PoseFed>(inputs()[0]);
+  EXPECT_EQ(fed.entity, EntityId{9});
+  EXPECT_EQ(fed.pose, (Pose{.x_mm = -5, .angle_mdeg = 90'000, .vy_mm_s = 3}));
+}
+
+TEST_F(LocalApiTest, APoseOfNoExternalEntityOrWithoutSenseIsRefused) {
+  EXPECT_EQ(Post("/entities/1/pose", "{}").status, 404);
+  EXPECT_EQ(Post("/entities/99999999999/pose", "{}").status, 404);
+  EXPECT_EQ(Post("/entities/9/pose", "{\"x_mm\":").status, 400);
+  EXPECT_EQ(Post("/entities/9/pose", "{\"x\":1}").status, 400);
+  EXPECT_TRUE(inputs().empty());
+}
+
+TEST_F(LocalApiTest, AFullAgentSaysSo) {
+  {
+    MutexLock lock(mu_);
+    full_ = true;
+  }
+  EXPECT_EQ(Post("/entities/9/pose", "{}").status, 503);
+}
+
+TEST_F(LocalApiTest, AControllerReadsSegmentsAndSaysHowTheyEnd) {
+  HttpConnection controller(api_->port());
+  controller.Send(HttpRequestText("GET", "/segments"));
+  EXPECT_EQ(controller.ReadHead().status, 200);
+  AwaitListening(true);
+  api_->Publish(Started());
+  const std::optional<std::string> event = controller.ReadEvent();
+  ASSERT_TRUE(event.has_value());
+  EXPECT_EQ(event->rfind("event: segment\ndata: {\"command_id\":\"7\",\"entity_id\":9,", 0), 0) << *event;
+
+  EXPECT_EQ(Post("/commands/7/result", R"({"done":false,"detail":"stuck"})").status, 204);
+  EXPECT_EQ(Post("/commands/7/result", R"({"done":true})").status, 404);
+  ASSERT_EQ(inputs().size(), 1);
+  const auto ended = std::get<SegmentEnded>(inputs()[0]);
+  EXPECT_EQ(ended.command, CommandId{7});
+  EXPECT_FALSE(ended.done);
+  EXPECT_EQ(ended.detail, "stuck");
+}
+
+TEST_F(LocalApiTest, AControllerThatGoesIsMissed) {
+  {
+    HttpConnection controller(api_->port());
+    controller.Send(HttpRequestText("GET", "/segments"));
+    EXPECT_EQ(controller.ReadHead().status, 200);
+    AwaitListening(true);
+  }
+  // The stream notices at its next write.
+  while (api_->listening()) api_->Publish(Started());
+}
+
+}  // namespace
+}  // namespace fleet::device

@@ -1,0 +1,106 @@
+// fleet-device: the agent of one device.
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "common/broker_options.h"
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/event_loop.h"
+#include "common/logging.h"
+#include "common/status_macros.h"
+#include "device/app.h"
+#include "device/external_driver.h"
+#include "device/life.h"
+#include "device/simulated_driver.h"
+#include "device/startup_memory.h"
+#include "fleet/v1/config.pb.h"
+
+namespace fleet::device {
+namespace {
+
+constexpr int kUsageError = 2;
+
+absl::StatusOr<std::vector<DrivenEntity>> MakeEntities(const v1::DeviceConfig& config) {
+  if (config.driver() != "simulated" && config.driver() != "external") {
+    return absl::InvalidArgumentError(absl::StrCat("driver: '", config.driver(), "' is not simulated or external"));
+  }
+  if (config.entities_size() > static_cast<int>(Agent::kMaxEntities)) {
+    return absl::InvalidArgumentError(absl::StrCat("entities: ", config.entities_size(), " are more than 256"));
+  }
+  std::vector<DrivenEntity> entities;
+  std::set<uint32_t> seen;
+  for (const uint32_t id : config.entities()) {
+    if (!seen.insert(id).second) return absl::InvalidArgumentError(absl::StrCat("entities: ", id, " is there twice"));
+    DrivenEntity& entity = entities.emplace_back(DrivenEntity{.id = EntityId{id}, .driver = nullptr});
+    if (config.driver() == "external") {
+      entity.driver = std::make_unique<ExternalDriver>();
+    } else {
+      entity.driver = std::make_unique<SimulatedDriver>();
+    }
+  }
+  return entities;
+}
+
+// All but what depends on the data directory.
+absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config) {
+  ASSIGN_OR_RETURN(const DeviceId id, DeviceId::Parse(config.id()));
+  ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
+  ASSIGN_OR_RETURN(std::vector<DrivenEntity> entities, MakeEntities(config));
+  AppOptions options{.link = std::move(link),
+                     .agent = {.device = id,
+                               .version = FLEET_VERSION,
+                               .heartbeat_period = ToAbsl(config.heartbeat_period()),
+                               .state_period = PeriodOf(config.state_rate_hz()),
+                               .entities = std::move(entities)},
+                     .http_listen = config.http().listen()};
+  if (!config.command_key_file().empty()) {
+    ASSIGN_OR_RETURN(options.agent.command_key, CommandKey::Load(config.command_key_file()));
+  }
+  return options;
+}
+
+// A mistake in the configuration, or something of another's in the way: one line, and the exit code.
+int Complain(const absl::Status& status) {
+  std::cerr << "fleet-device: " << status.message() << std::endl;
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kUsageError : 1;
+}
+
+int Main(int argc, char** argv) {
+  v1::DeviceConfig config;
+  const ProgramInfo program{.name = "fleet-device", .summary = "The agent of one device in a fleet."};
+  if (const std::optional<int> exit_code = LoadConfig(program, argc, argv, config)) return *exit_code;
+  if (absl::Status status = StartLogging("fleet-device", config.log().level()); !status.ok()) return Complain(status);
+
+  absl::StatusOr<AppOptions> options = MakeOptions(config);
+  if (!options.ok()) return Complain(options.status());
+  const absl::StatusOr<Life> life = Life::Begin(config.data_dir());
+  if (!life.ok()) return Complain(life.status());
+
+  const SystemClock clock;
+  EventLoop loop(clock);
+  loop.StopOnSignals();
+  options->agent.epoch = life->epoch();
+  options->agent.started_unix_ms = clock.Read().unix_ms();
+  const absl::StatusOr<std::unique_ptr<App>> app = App::Open(*std::move(options), clock, loop);
+  if (!app.ok()) return Complain(app.status());
+
+  LogInfo("device started device_id={} epoch={} broker={}", config.id(), life->epoch(), config.broker().url());
+  ReleaseStartupMemory();
+  const absl::Status goodbye = (*app)->Run();
+  LogInfo("device stopped device_id={} goodbye={}", config.id(), goodbye.ToString());
+  return 0;
+}
+
+}  // namespace
+}  // namespace fleet::device
+
+int main(int argc, char** argv) {
+  return fleet::device::Main(argc, argv);
+}
