@@ -1,0 +1,57 @@
+#include "tools/fleetctl/verbs.h"
+
+namespace fleet {
+namespace {
+
+// Needs bash only, not the bash-completion package. Bash splits http://HOST:PORT at its colons, so the server is taken
+// from the line and not from the words.
+constexpr char kBash[] = R"script(# Completion of fleetctl's words in bash: source <(fleetctl completion bash)
+_fleetctl() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+  local verbs="status devices device segment commands command watch history completion"
+  local verb= word words= i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    if [[ $word != -* && " $verbs " == *" $word "* ]]; then verb=$word; break; fi
+  done
+
+  case $prev in
+    --output) words="table json" ;;
+    --type) words="line arc_left arc_right hold" ;;
+    --since) words="1m 10m 1h 24h" ;;
+    --config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --server|--from|--to|--v0|--v1|--ttl|--limit) return ;;
+    --device|device|segment|watch|history) [[ $cur != -* ]] && words=$(_fleetctl_devices) ;;
+    completion) words="bash" ;;
+  esac
+  if [[ -z $words ]]; then
+    case $verb in
+      "") words="$verbs --version" ;;
+      status) words="--watch" ;;
+      segment) words="--from --to --v0 --v1 --type --ttl --wait" ;;
+      commands) words="--device --limit" ;;
+      command) words="--wait" ;;
+      history) words="--since" ;;
+    esac
+    words="$words --server --output --config --help"
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+
+_fleetctl_devices() {
+  local server=()
+  [[ $COMP_LINE =~ --server[=\ ]+([^ ]+) ]] && server=(--server "${BASH_REMATCH[1]}")
+  "${COMP_WORDS[0]}" "${server[@]}" __devices 2>/dev/null
+}
+
+complete -F _fleetctl fleetctl
+)script";
+
+}  // namespace
+
+absl::StatusOr<ExitCode> Run(Session& session, const CompletionVerb&) {
+  session.screen.out << kBash;
+  return kDone;
+}
+
+}  // namespace fleet
