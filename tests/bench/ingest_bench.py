@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+"""How fast the server takes messages in, beside the least that a client can do, in the same run.
+
+A publisher that saturates a real mosquitto; round after round first a bare Paho C++ client that only counts subscribes,
+then the real fleet-server, which decodes, judges, accounts and stores everything. What a consumer is too slow for, the
+broker drops, so the rate that counts is what was taken in. Nothing is pinned unless --pin says so: the scheduler places
+broker, publisher and consumer, the same for both. Then, without a broker, ingest and fleet state on one core.
+"""
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+from programs import BUILD, Broker, Process, Server, limit, parse_arguments, report, scratch, wait_until
+
+WARM_UP_S = 1.5  # connections, the server's memory of all devices
+
+
+class BareConsumer(Process):
+    def __init__(self, directory, broker_url):
+        super().__init__(directory, "consumer", BUILD / "bench" / "ingest_consumer", broker_url, ask=True)
+        if self.popen.stdout.readline() != "ready\n":
+            raise RuntimeError("the bare consumer could not subscribe")
+
+    taken = Process.ask
+
+
+class StoringServer(Server):
+    def taken(self):
+        return self.metrics()["fleet_ingest_accepted_total"]
+
+
+def publisher(directory, broker, options):
+    command = [BUILD / "bench" / "ingest_publisher", broker.port, options.devices, options.entities]
+    return Process(directory, "publisher", *command, ask=True)
+
+
+def measure(consumer_class, options):
+    """One round: a fresh broker, consumer and publisher."""
+    with scratch() as directory, Broker(directory) as broker, consumer_class(directory, broker.url) as consumer, \
+            publisher(directory, broker, options) as source:
+        processes = {"consumer": consumer, "broker": broker, "publisher": source}
+        wait_until("messages arrive", lambda: consumer.taken() > 0)
+        time.sleep(WARM_UP_S)
+        cpu_before = {name: process.cpu_s() for name, process in processes.items()}
+        taken, sent, began = consumer.taken(), source.ask(), time.monotonic()
+        time.sleep(options.seconds)
+        taken, seconds = consumer.taken() - taken, time.monotonic() - began
+        sent = source.ask() - sent
+        cpu = {name: process.cpu_s() - cpu_before[name] for name, process in processes.items()}
+        figures = {"taken_per_s": taken / seconds, "sent_per_s": sent / seconds,
+                   "cpu_us_per_message": cpu["consumer"] / taken * 1e6}
+        figures |= {f"{name}_cores": used / seconds for name, used in cpu.items()}
+        if isinstance(consumer, StoringServer):
+            figures["server_dropped"] = consumer.metrics()["fleet_ingest_dropped_total"]
+            if consumer.stop() != 0:
+                raise RuntimeError("fleet-server did not store everything")
+        return figures
+
+
+def medians(rounds):
+    return {name: round(statistics.median(r[name] for r in rounds), 2) for name in rounds[0]}
+
+
+def in_process(options):
+    messages = int(1_000_000 * min(1, options.seconds / 5))
+    command = [BUILD / "bench" / "ingest_in_process_bench", str(messages)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def main():
+    options = parse_arguments(__doc__, seconds=5.0, rounds=5, devices=1000, entities=3)
+    bare, server = [], []
+    for _ in range(options.rounds):
+        bare.append(measure(BareConsumer, options))
+        server.append(measure(StoringServer, options))
+    alone = in_process(options)
+    rate = statistics.median(s["taken_per_s"] / b["taken_per_s"] for s, b in zip(server, bare))
+    cpu = statistics.median(s["cpu_us_per_message"] / b["cpu_us_per_message"] for s, b in zip(server, bare))
+    limits = {"rate_of_bare": limit(round(rate, 3), at_least=0.95),
+              "cpu_of_bare": limit(round(cpu, 3), at_most=1.3)}
+    for entities in ("entities_1", "entities_3"):
+        limits[f"in_process_{entities}_per_s"] = limit(alone[entities]["median_per_s"], at_least=1_000_000)
+    return report({"bench": "ingest", "rounds": options.rounds, "seconds": options.seconds, "devices": options.devices,
+                   "entities": options.entities, "placement": "nothing pinned", "bare": medians(bare),
+                   "server": medians(server), "in_process": alone}, limits, options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <iostream>
+#include <string>
+
+#include "tests/sim/world.h"
+
+namespace fleet {
+namespace {
+
+// Heartbeats only: with state reports at 10 Hz an hour would be 360 million messages more and prove nothing else.
+WorldOptions GreatFleet(uint64_t seed) {
+  return {.devices = 10'000, .seed = seed, .state_rate_hz = 0, .keep_truth = false};
+}
+
+struct Outcome {
+  uint64_t hash;
+  uint64_t messages;
+  double seconds;
+};
+
+Outcome RunGreatFleet(absl::Duration d, uint64_t seed) {
+  const auto began = std::chrono::steady_clock::now();
+  World world(GreatFleet(seed));
+  world.RunFor(d);
+  EXPECT_EQ(world.Count(server::LivenessState::kOnline), world.size());
+  for (size_t i = 0; i < world.size(); ++i) EXPECT_EQ(world.Seen(i).heartbeats.missing(), 0u);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  return {.hash = world.hash(), .messages = world.messages(), .seconds = took.count()};
+}
+
+TEST(GreatFleet, MinuteOfTenThousandDevicesIsTheSameTwiceAndDifferentWithAnotherSeed) {
+  const uint64_t first = RunGreatFleet(absl::Minutes(1), 1).hash;
+  EXPECT_EQ(RunGreatFleet(absl::Minutes(1), 1).hash, first);
+  EXPECT_NE(RunGreatFleet(absl::Minutes(1), 2).hash, first);
+}
+
+TEST(GreatFleet, HourOfTenThousandDevicesPassesWithNothingMissing) {
+  const Outcome run = RunGreatFleet(absl::Hours(1), 1);
+  EXPECT_GE(run.messages, 72'000'000u);
+  std::cout << "one hour: " << run.seconds << " s, " << run.messages << " messages, hash " << run.hash << "\n";
+  RecordProperty("seconds", std::to_string(run.seconds));
+  RecordProperty("messages", std::to_string(run.messages));
+}
+
+}  // namespace
+}  // namespace fleet

@@ -1,0 +1,43 @@
+// What really happened in a simulated world, kept apart from what the server makes of it, and in the plainest way.
+#pragma once
+
+#include <cstdint>
+#include <set>
+
+#include "common/clock.h"
+
+namespace fleet {
+
+// The numbers of one stream that reached the server.
+class StreamTruth {
+ public:
+  // The device itself said that it lives anew; also one that lost its start counter and begins with 1 again.
+  void StartLife(uint32_t epoch);
+  // True when it is new, and newer than all before it.
+  bool Arrive(uint32_t epoch, uint32_t seq);
+
+  uint64_t expected() const { return expected_; }  // from the first that ever arrived to the highest
+  uint64_t stored() const { return stored_; }      // each once
+
+ private:
+  uint32_t epoch_ = 0;
+  uint32_t first_ = 0;
+  uint32_t highest_ = 0;
+  uint64_t expected_ = 0;
+  uint64_t stored_ = 0;
+  std::set<uint32_t> arrived_;  // in this life
+};
+
+struct DeviceTruth {
+  StreamTruth heartbeats;
+  StreamTruth states;
+  MonoTime last_heartbeat;  // that reached the server and was new
+};
+
+struct CommandTruth {
+  MonoTime expires;
+  int starts = 0;
+  MonoTime started;  // the last time
+};
+
+}  // namespace fleet
