@@ -19,10 +19,11 @@ class BoundedQueue {
  public:
   BoundedQueue(size_t capacity, std::function<void()> on_first) : capacity_(capacity), on_first_(std::move(on_first)) {}
 
-  // False: full, `item` was dropped and counted.
+  // False: full, `item` was dropped and counted; or closed.
   bool Push(T item) {
     {
       MutexLock lock(mu_);
+      if (closed_) return false;
       if (items_.size() >= capacity_) {
         ++dropped_;
         return false;
@@ -32,6 +33,12 @@ class BoundedQueue {
     }
     on_first_();
     return true;
+  }
+
+  // From now on every push is refused. What is in it stays.
+  void Close() {
+    MutexLock lock(mu_);
+    closed_ = true;
   }
 
   // Moves all items into `out`, which is cleared first. Swapping keeps both buffers' memory in use.
@@ -52,6 +59,7 @@ class BoundedQueue {
   mutable Mutex mu_;
   std::vector<T> items_ ABSL_GUARDED_BY(mu_);
   uint64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace fleet

@@ -63,5 +63,16 @@ TEST(BoundedQueue, ManyPushersAndOneReaderLoseNothing) {
   EXPECT_EQ(queue.dropped(), 0u);
 }
 
+TEST(BoundedQueue, AClosedOneRefusesAndKeepsWhatItHas) {
+  BoundedQueue<int> queue(4, [] {});
+  ASSERT_TRUE(queue.Push(1));
+  queue.Close();
+  EXPECT_FALSE(queue.Push(2));
+  EXPECT_EQ(queue.dropped(), 0u);
+  std::vector<int> items;
+  queue.TakeAll(items);
+  EXPECT_EQ(items, std::vector<int>{1});
+}
+
 }  // namespace
 }  // namespace fleet

@@ -1,15 +1,36 @@
 #include "common/broker_options.h"
 
+#include <cstdint>
 #include <fstream>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/config.h"
 
 namespace fleet {
+namespace {
+
+// tcp://HOST:PORT, with an IPv6 address in brackets.
+bool IsBrokerUrl(absl::string_view url) {
+  if (!absl::ConsumePrefix(&url, "tcp://")) return false;
+  const size_t colon = url.rfind(':');
+  if (colon == absl::string_view::npos || colon == 0) return false;
+  const absl::string_view host = url.substr(0, colon);
+  const bool in_brackets = host.front() == '[' && host.back() == ']';
+  uint32_t port = 0;
+  return absl::SimpleAtoi(url.substr(colon + 1), &port) && port >= 1 && port <= 65535 &&
+         (in_brackets || host.find_first_of(":/[] ") == absl::string_view::npos);
+}
+
+}  // namespace
 
 absl::StatusOr<LinkOptions> ToLinkOptions(const v1::BrokerConfig& broker) {
+  if (!IsBrokerUrl(broker.url())) {
+    return absl::InvalidArgumentError(absl::StrCat("broker.url: '", broker.url(), "' is not tcp://HOST:PORT"));
+  }
   LinkOptions options{.url = broker.url(),
                       .username = broker.username(),
                       .keepalive = ToAbsl(broker.keepalive()),

@@ -7,7 +7,8 @@
 
 namespace fleet {
 
-// Reads the password file. kInvalidArgument: it cannot be read or its first line is empty; the message names the key.
+// Reads the password file. kInvalidArgument: the URL is none, or the file cannot be read or its first line is empty;
+// the message names the key.
 absl::StatusOr<LinkOptions> ToLinkOptions(const v1::BrokerConfig& broker);
 
 }  // namespace fleet

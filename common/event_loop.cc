@@ -15,7 +15,9 @@ void EventLoop::Wake() {
   cv_.NotifyAll();
 }
 
-bool EventLoop::Post(std::function<void()> task) { return posted_.Push(std::move(task)); }
+bool EventLoop::Post(std::function<void()> task) {
+  return posted_.Push(std::move(task));
+}
 
 void EventLoop::Stop() {
   MutexLock lock(mu_);
@@ -45,6 +47,7 @@ void EventLoop::Run(const Turn& turn) {
     const absl::Duration took = clock_.Read().mono - now.mono;
     if (took < kMinTurn) std::this_thread::sleep_for(absl::ToChronoNanoseconds(kMinTurn - took));
   }
+  posted_.Close();
   posted_.TakeAll(tasks);
   for (auto& task : tasks) task();  // whoever waits for an answer gets one
 }

@@ -24,7 +24,7 @@ class EventLoop {
   explicit EventLoop(const Clock& clock);
 
   void Wake();
-  // Runs `task` on the loop thread before the next turn. False: too many are waiting, it will not run.
+  // Runs `task` on the loop thread before the next turn. False: too many are waiting or Run has ended, it will not run.
   bool Post(std::function<void()> task);
   void Stop();
 

@@ -71,6 +71,15 @@ TEST(EventLoop, TasksPostedBeforeTheEndStillRun) {
   EXPECT_TRUE(ran);
 }
 
+// Who would wait for an answer must not wait in vain.
+TEST(EventLoop, PostRefusesAfterTheEnd) {
+  const SystemClock clock;
+  EventLoop loop(clock);
+  loop.Stop();
+  loop.Run([](Now) { return MonoTime::Max(); });
+  EXPECT_FALSE(loop.Post([] {}));
+}
+
 TEST(EventLoop, PostRefusesWhatIsOverItsBound) {
   const SystemClock clock;
   EventLoop loop(clock);

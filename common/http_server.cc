@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
@@ -216,6 +217,15 @@ absl::Status LibraryError(const httplib::Request& request, int http_status, size
   }
 }
 
+// JSON is UTF-8, and what somebody sent and a message quotes may be anything.
+std::string OnlyAscii(absl::string_view text) {
+  std::string ascii(text);
+  for (char& c : ascii) {
+    if (!absl::ascii_isascii(static_cast<unsigned char>(c))) c = '?';
+  }
+  return ascii;
+}
+
 std::string WhatOf(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
@@ -366,7 +376,7 @@ HttpResponse JsonResponse(const google::protobuf::Message& message) {
 HttpResponse ErrorResponse(const absl::Status& status) {
   v1::ErrorBody body;
   body.set_code(absl::StatusCodeToString(status.code()));
-  body.set_message(std::string(status.message()));
+  body.set_message(OnlyAscii(status.message()));
   return {.status = HttpStatus(status.code()), .body = ToJson(body)};
 }
 

@@ -9,14 +9,16 @@
 namespace fleet {
 
 bool DeviceId::IsValid(absl::string_view text) {
-  auto allowed = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'; };
+  auto allowed = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  };
   return !text.empty() && text.size() <= kMaxBytes && std::all_of(text.begin(), text.end(), allowed);
 }
 
 absl::StatusOr<DeviceId> DeviceId::Parse(absl::string_view text) {
   if (!IsValid(text)) {
-    return absl::InvalidArgumentError(absl::StrCat("device id \"", absl::CHexEscape(text.substr(0, 80)),
-                                                   "\" is not 1 to 64 of A-Z a-z 0-9 . _ -"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("device id \"", absl::CHexEscape(text.substr(0, 80)), "\" is not 1 to 64 of A-Z a-z 0-9 . _ -"));
   }
   return DeviceId(text);
 }

@@ -41,7 +41,11 @@ class DeviceId {
 enum class EntityId : uint32_t {};   // unique within its device
 enum class CommandId : uint64_t {};  // unique within the server, never 0
 
-inline uint32_t Number(EntityId id) { return static_cast<uint32_t>(id); }
-inline uint64_t Number(CommandId id) { return static_cast<uint64_t>(id); }
+inline uint32_t Number(EntityId id) {
+  return static_cast<uint32_t>(id);
+}
+inline uint64_t Number(CommandId id) {
+  return static_cast<uint64_t>(id);
+}
 
 }  // namespace fleet

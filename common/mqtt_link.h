@@ -44,7 +44,8 @@ struct Arrived {
   bool retained = false;  // the broker had it stored before we subscribed
 };
 using LinkEvent = std::variant<LinkUp, LinkDown, Arrived>;
-using LinkSink = std::function<void(LinkEvent)>;
+// It may take what it is given, or copy from it and leave the link the memory for the next.
+using LinkSink = std::function<void(LinkEvent&&)>;
 
 struct LinkOptions {
   std::string url;  // tcp://HOST:PORT
@@ -53,8 +54,10 @@ struct LinkOptions {
   std::string password;
   absl::Duration keepalive = absl::Seconds(5);
   absl::Duration reconnect_min = absl::Milliseconds(250);
-  absl::Duration reconnect_max = absl::Seconds(4);
+  // Below the 2 s of silence after which a device is declared offline, so that nobody is when the broker comes back.
+  absl::Duration reconnect_max = absl::Milliseconds(1500);
   int max_in_flight = 10'000;  // publications accepted and not yet handed to the network; one more is refused
+  bool no_delay = true;        // send small messages at once; off where thousands of links share a process
   std::optional<Publication> will;
   std::vector<Subscription> subscriptions;
 };

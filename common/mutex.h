@@ -39,8 +39,8 @@ class CondVar {
   void Wait(Mutex& mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { cv_.wait(mu); }
   // May return early. `timeout` is bounded to a day.
   void WaitFor(Mutex& mu, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    cv_.wait_until(mu, std::chrono::steady_clock::now() +
-                           absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24))));
+    cv_.wait_until(mu,
+                   std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(std::min(timeout, absl::Hours(24))));
   }
 
  private:

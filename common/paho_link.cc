@@ -8,11 +8,13 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/logging.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
+#include "common/tcp_no_delay.h"
 
 // Debian's Paho is not instrumented, so ThreadSanitizer does not see how it counts the references to a token, and takes
 // for a race that one side drops a token which the other then deletes. These are the places where that happens.
@@ -46,6 +48,14 @@ std::string ReasonText(int code, const std::string& message) {
   const char* name = code < 0 ? MQTTAsync_strerror(code) : MQTTReasonCode_toString(static_cast<MQTTReasonCodes>(code));
   const std::string text = name == nullptr ? absl::StrCat("code ", code) : std::string(name);
   return message.empty() ? text : absl::StrCat(message, ": ", text);
+}
+
+// The port of tcp://HOST:PORT; 1883 when it names none, as Paho has it.
+uint16_t PortOf(absl::string_view url) {
+  const size_t colon = url.rfind(':');
+  int port = 0;
+  const bool named = colon != absl::string_view::npos && absl::SimpleAtoi(url.substr(colon + 1), &port);
+  return named && port > 0 && port <= 0xffff ? static_cast<uint16_t>(port) : 1883;
 }
 
 bool IsRefusal(mqtt::ReasonCode code) {
@@ -157,6 +167,7 @@ class PahoLink::Connection : private mqtt::iaction_listener {
   const LinkOptions& options_;
   const LinkSink& sink_;
   LogLimit refusals_{absl::Seconds(10)};  // callbacks only
+  LinkEvent arrived_ = Arrived();         // callbacks only; its memory is used again
 
   Mutex mu_;
   CondVar changed_;
@@ -173,7 +184,11 @@ PahoLink::Connection::Connection(const LinkOptions& options, const LinkSink& sin
   MutexLock lock(paho_mu);
   client_ = std::make_unique<mqtt::async_client>(options.url, options.client_id, CreateOptions(options), nullptr);
   client_->set_message_callback([this](const mqtt::const_message_ptr& m) {
-    sink_(Arrived{.topic = m->get_topic(), .payload = m->get_payload_str(), .retained = m->is_retained()});
+    auto& arrived = std::get<Arrived>(arrived_);
+    arrived.topic.assign(m->get_topic());
+    arrived.payload.assign(m->get_payload_str());
+    arrived.retained = m->is_retained();
+    sink_(std::move(arrived_));
   });
   client_->set_connection_lost_handler([this](const std::string&) { Lose("connection lost"); });
   client_->set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode code) {
@@ -248,6 +263,7 @@ void PahoLink::Connection::Settle(int qos) {
 void PahoLink::Connection::on_success(const mqtt::token& token) {
   switch (token.get_type()) {
     case mqtt::token::CONNECT:
+      if (options_.no_delay) SetNoDelayTowards(PortOf(options_.url));
       ReadWindow(token);
       options_.subscriptions.empty() ? Rise() : Subscribe();
       break;

@@ -21,7 +21,7 @@ class CommandKey {
   // kNotFound: no such file. kInvalidArgument: it holds no key.
   static absl::StatusOr<CommandKey> Load(const std::string& path);
 
-  std::string Sign(absl::string_view bytes) const;  // kTagBytes long
+  std::string Sign(absl::string_view bytes) const;                    // kTagBytes long
   bool Verify(absl::string_view bytes, absl::string_view tag) const;  // in constant time
 
  private:

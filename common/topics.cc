@@ -27,7 +27,9 @@ std::string TopicOf(const DeviceId& device, DeviceTopic topic) {
   return absl::StrCat(kDevicePrefix, device.view(), "/", kTopicNames[static_cast<size_t>(topic)].name);
 }
 
-std::string SegmentTopic(const DeviceId& device) { return absl::StrCat("server/", device.view(), "/segment"); }
+std::string SegmentTopic(const DeviceId& device) {
+  return absl::StrCat("server/", device.view(), "/segment");
+}
 
 std::optional<ParsedDeviceTopic> ParseDeviceTopic(absl::string_view text) {
   if (!absl::StartsWith(text, kDevicePrefix)) return std::nullopt;

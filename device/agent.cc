@@ -126,6 +126,7 @@ void Agent::HearBeat(const Arrived& arrived, MonoTime now) {
 }
 
 void Agent::Keep(std::vector<v1::CommandUpdate>& updates) {
+  if (updates.empty()) return;
   waiting_.insert(waiting_.end(), std::make_move_iterator(updates.begin()), std::make_move_iterator(updates.end()));
   updates.clear();
   while (waiting_.size() > kMaxWaitingUpdates) {

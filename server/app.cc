@@ -68,11 +68,11 @@ App::App(Parts parts, const v1::ServerConfig& config, const Clock& clock, EventL
       loop_(loop),
       data_dir_(std::move(parts.data_dir)),
       dispatcher_(std::move(parts.dispatcher)),
-      reader_(std::move(parts.reader)),
-      inbound_(kMaxInbound, [this] { loop_.Wake(); }),
+      inbound_([this] { loop_.Wake(); }),
       link_changes_(kMaxLinkChanges, [this] { loop_.Wake(); }),
       changes_{.rows = {.number = 1}},
-      state_(FleetOptionsOf(config), std::move(parts.saved), clock.Read(), changes_) {
+      state_(FleetOptionsOf(config), std::move(parts.saved), clock.Read(), changes_),
+      reader_(std::move(parts.reader)) {
   const Store::Retention retention{.keep = ToAbsl(config.store().keep_history()),
                                    .keep_bytes = int64_t{config.store().keep_mib()} << 20};
   writer_ = std::make_unique<StoreWriter>(std::move(parts.store), retention, clock_, [this](uint64_t batch) {
@@ -89,7 +89,7 @@ absl::Status App::OpenEdges(const v1::ServerConfig& config) {
   options.max_in_flight = 60'000;  // a patrol round of a large fleet
   options.subscriptions = {{"rpi/+/+", 1}, {"rpi/+/command/ack", 1}, {kServerProbeTopic, 0}};
   ASSIGN_OR_RETURN(link_,
-                   PahoLink::Open(std::move(options), [this](LinkEvent event) { OnLinkEvent(std::move(event)); }));
+                   PahoLink::Open(std::move(options), [this](LinkEvent&& event) { OnLinkEvent(std::move(event)); }));
   const int streams = static_cast<int>(config.http().max_streams());
   ASSIGN_OR_RETURN(http_, HttpServer::Bind({.listen = config.http().listen(), .threads = 8, .max_streams = streams}));
   AddRoutes(*http_, {.loop = loop_,
@@ -121,9 +121,9 @@ absl::Status App::Run() {
   return Stop();
 }
 
-void App::OnLinkEvent(LinkEvent event) {
-  if (auto* message = std::get_if<Arrived>(&event)) {
-    inbound_.Push(std::move(*message));
+void App::OnLinkEvent(LinkEvent&& event) {
+  if (const auto* message = std::get_if<Arrived>(&event)) {
+    inbound_.Push(*message);
   } else {
     link_changes_.Push(std::move(event));
   }
@@ -132,8 +132,7 @@ void App::OnLinkEvent(LinkEvent event) {
 MonoTime App::Turn(Now now) {
   link_changes_.TakeAll(link_events_);
   for (const LinkEvent& event : link_events_) Take(event, now);
-  inbound_.TakeAll(messages_);
-  for (const Arrived& message : messages_) TakeMessage(message, now);
+  TakeMessages(now);
   state_.Tick(now, changes_);
   TickLink(now);
   SendDue(now);
@@ -154,13 +153,17 @@ void App::Take(const LinkEvent& event, Now now) {
   }
 }
 
-void App::TakeMessage(const Arrived& message, Now now) {
+void App::TakeMessages(Now now) {
+  inbound_.Drain([&](absl::string_view topic, absl::string_view payload) { TakeMessage(topic, payload, now); });
+}
+
+void App::TakeMessage(absl::string_view topic, absl::string_view payload, Now now) {
   state_.MessageArrived(now);
-  if (message.topic == kServerProbeTopic) return;
-  const absl::StatusOr<Event> event = ingest_.Read(message.topic, message.payload);
+  if (topic == kServerProbeTopic) return;
+  const absl::StatusOr<Event> event = ingest_.Read(topic, payload);
   if (event.ok()) return state_.Apply(*event, now, changes_);
   if (const auto skipped = reject_log_.Allow(now.mono)) {
-    LogWarn("message refused topic={} error={} skipped={}", absl::CHexEscape(message.topic.substr(0, 100)),
+    LogWarn("message refused topic={} error={} skipped={}", absl::CHexEscape(topic.substr(0, 100)),
             event.status().message(), *skipped);
   }
 }
@@ -170,12 +173,7 @@ void App::TickLink(Now now) {
 }
 
 void App::SendDue(Now now) {
-  for (CommandId id : std::exchange(changes_.commands_due, {})) {
-    const Command* command = state_.commands().Find(id);
-    if (command == nullptr) continue;
-    const DeviceId& device = state_.registry().at(command->device).id;
-    state_.Sent(id, link_->Publish(dispatcher_.Frame(device, command->row)).ok(), now, changes_);
-  }
+  // Beats first: a device needs one to judge the age of a command.
   for (const Publication& publication : std::exchange(changes_.publish, {})) {
     const absl::Status status = link_->Publish(publication);
     if (status.ok()) continue;
@@ -183,6 +181,12 @@ void App::SendDue(Now now) {
     if (const auto skipped = publish_log_.Allow(now.mono)) {
       LogWarn("publication dropped topic={} error={} skipped={}", publication.topic, status.message(), *skipped);
     }
+  }
+  for (CommandId id : std::exchange(changes_.commands_due, {})) {
+    const Command* command = state_.commands().Find(id);
+    if (command == nullptr) continue;
+    const DeviceId& device = state_.registry().at(command->device).id;
+    state_.Sent(id, link_->Publish(dispatcher_.Frame(device, command->row)).ok(), now, changes_);
   }
 }
 
@@ -221,8 +225,7 @@ absl::Status App::Stop() {
   step_bell_.Ring();
   http_->Stop();
   link_->Close(std::nullopt, kStopTimeout).IgnoreError();  // devices need no goodbye of ours
-  inbound_.TakeAll(messages_);
-  for (const Arrived& message : messages_) TakeMessage(message, now);
+  TakeMessages(now);
   state_.Flush(changes_);
   changes_.urgent = true;
   HandRows(now);

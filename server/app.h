@@ -15,6 +15,7 @@
 #include "server/api.h"
 #include "server/dispatcher.h"
 #include "server/fleet_state.h"
+#include "server/inbound.h"
 #include "server/ingest.h"
 #include "server/store_reader.h"
 #include "server/store_writer.h"
@@ -24,7 +25,6 @@ namespace fleet::server {
 
 class App {
  public:
-  static constexpr size_t kMaxInbound = 65'536;                            // messages; over it new ones are dropped
   static constexpr absl::Duration kStorePeriod = absl::Milliseconds(100);  // age at which rows go to the writer
   static constexpr absl::Duration kStopTimeout = absl::Milliseconds(500);  // for the broker to take the last messages
 
@@ -40,10 +40,11 @@ class App {
   App(Parts parts, const v1::ServerConfig& config, const Clock& clock, EventLoop& loop);
   absl::Status OpenEdges(const v1::ServerConfig& config);
 
-  void OnLinkEvent(LinkEvent event);  // the link's thread
+  void OnLinkEvent(LinkEvent&& event);  // the link's thread
   MonoTime Turn(Now now);
   void Take(const LinkEvent& event, Now now);
-  void TakeMessage(const Arrived& message, Now now);
+  void TakeMessages(Now now);
+  void TakeMessage(absl::string_view topic, absl::string_view payload, Now now);
   void TickLink(Now now);
   void SendDue(Now now);
   void HandRows(Now now);
@@ -55,10 +56,9 @@ class App {
   EventLoop& loop_;
   const DataDir data_dir_;
   const Dispatcher dispatcher_;
-  const std::unique_ptr<StoreReader> reader_;
 
   // Any thread.
-  BoundedQueue<Arrived> inbound_;
+  Inbound inbound_;
   BoundedQueue<LinkEvent> link_changes_;  // apart, so that a flood of messages cannot push them out
   Watchers watchers_;
   StepBell step_bell_;
@@ -73,11 +73,12 @@ class App {
   uint64_t publish_refused_ = 0;
   LogLimit reject_log_{absl::Seconds(10)};
   LogLimit publish_log_{absl::Seconds(10)};
-  std::vector<Arrived> messages_;
   std::vector<LinkEvent> link_events_;
 
   // They have threads and call back into what is above; they go first.
   std::unique_ptr<StoreWriter> writer_;
+  // Gone before the writer's connection, which then is the last one and leaves the database as one file.
+  const std::unique_ptr<StoreReader> reader_;
   std::unique_ptr<MqttLink> link_;
   std::unique_ptr<HttpServer> http_;
 };

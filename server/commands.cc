@@ -75,9 +75,7 @@ void Commands::Restore(Device& device, const SavedCommand& saved, Now now, RowBa
   command->issued = command->expires = now.mono - absl::Milliseconds(saved.steps.back().since_issue_ms);
   device.open_commands.push_back(saved.row.id);
   ++open_count_;
-  const bool unsent = command->state() == v1::COMMAND_STATE_QUEUED;
-  AddStep(*command, device, unsent ? v1::COMMAND_STATE_EXPIRED : v1::COMMAND_STATE_UNKNOWN, "server_restarted", "", now,
-          rows);
+  AddStep(*command, device, v1::COMMAND_STATE_UNKNOWN, "server_restarted", "", now, rows);
   commands_.emplace(saved.row.id, std::move(command));
 }
 

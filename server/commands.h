@@ -68,7 +68,8 @@ class Commands {
   // open. The rows go out with batch number `rows.number`; the command is due when that is committed.
   absl::StatusOr<CommandId> Submit(Device& device, const v1::Segment& segment, absl::Duration ttl,
                                    int64_t issued_unix_ms, Now now, RowBatch& rows);
-  // Nobody knows what became of it while the server was away: it continues as unknown, or expired if it was not sent.
+  // Nobody knows what became of it while the server was away, so it continues as unknown; a queued one too, because it
+  // may have been sent in the last moment without that being stored.
   void Restore(Device& device, const SavedCommand& saved, Now now, RowBatch& rows);
 
   // Batches up to `batch` are stored; appends what may be sent now.

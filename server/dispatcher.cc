@@ -16,11 +16,13 @@ absl::StatusOr<Dispatcher> Dispatcher::Open(const std::string& key_dir) {
   std::error_code error;
   std::filesystem::directory_iterator files(key_dir, error);
   if (error) return absl::NotFoundError(absl::StrCat("commands.key_dir ", key_dir, ": ", error.message()));
-  for (const auto& entry : files) {
-    if (entry.path().extension() != ".key") continue;
-    ASSIGN_OR_RETURN(CommandKey key, CommandKey::Load(entry.path().string()));
-    dispatcher.keys_.emplace(entry.path().stem().string(), key);
+  for (; files != std::filesystem::directory_iterator(); files.increment(error)) {
+    const std::filesystem::path& file = files->path();
+    if (file.extension() != ".key") continue;
+    ASSIGN_OR_RETURN(CommandKey key, CommandKey::Load(file.string()));
+    dispatcher.keys_.emplace(file.stem().string(), key);
   }
+  if (error) return absl::NotFoundError(absl::StrCat("commands.key_dir ", key_dir, ": ", error.message()));
   return dispatcher;
 }
 

@@ -12,6 +12,7 @@ namespace fleet::server {
 namespace {
 
 constexpr absl::Duration kMinBeatGap = absl::Milliseconds(100);
+constexpr uint64_t kLastUnixMs = 253'402'300'799'999;  // of the year 9999
 
 absl::Status CheckSegment(const v1::Segment& segment) {
   if (!v1::SegmentType_IsValid(segment.type()) || segment.type() == v1::SEGMENT_TYPE_UNSPECIFIED) {
@@ -97,8 +98,8 @@ void FleetState::On(const HeartbeatEvent& event, Now now, Changes& changes) {
   device->heard = true;
   device->last_heartbeat = now.mono;
   device->last_seen_unix_ms = unix_ms;
-  // Unsigned, because the device may say anything.
-  device->clock_skew_ms = static_cast<int64_t>(heartbeat.sent_unix_ms() - static_cast<uint64_t>(unix_ms));
+  // The device may say anything.
+  device->clock_skew_ms = static_cast<int64_t>(std::min(heartbeat.sent_unix_ms(), kLastUnixMs)) - unix_ms;
   liveness_.Heard(device->index, now.mono, liveness_changes_);
 }
 
@@ -127,6 +128,7 @@ void FleetState::On(const StatusEvent& event, Now now, Changes& changes) {
     }
     device->started_unix_ms = status.started_unix_ms();
     device->version = status.version();
+    device->said_online = now.mono;
     next_beat_ = std::min(next_beat_, std::max(now.mono, last_beat_ + kMinBeatGap));  // it waits for one
     FlushLater(*device, now.mono + kFlushStates, flush_states_);
     return;
@@ -256,11 +258,16 @@ void FleetState::SendBeats(Now now, Changes& changes) {
   }
 }
 
+void FleetState::BeatBeforeCommand(const Device& device, Now now) {
+  if (last_beat_ <= device.said_online) next_beat_ = now.mono;
+}
+
 void FleetState::SendPatrol(Now now, Changes& changes) {
   if (!hearing_.hears() || !patrol_.Due(now.mono)) return;
   for (DeviceIndex index = 0; index < registry_.size(); ++index) {
     if (liveness_.status(index).state != LivenessState::kOnline) continue;
     Device& device = registry_.at(index);
+    BeatBeforeCommand(device, now);
     for (const Entity& entity : device.entities) {
       // Too many open commands: the next round tries again.
       (void)commands_.Submit(device, Patrol::SegmentFor(entity.latest.id), patrol_.ttl(), SteadyUnixMs(now), now,
@@ -278,8 +285,8 @@ void FleetState::Tick(Now now, Changes& changes) {
   liveness_.Tick(now.mono, liveness_changes_);
   if (!liveness_changes_.empty()) ApplyLiveness(now, changes);
   commands_.Tick(hearing_.link_up(), registry_, now, changes.rows, changes.commands_due);
-  SendBeats(now, changes);
   SendPatrol(now, changes);
+  SendBeats(now, changes);
   FlushDue(flush_states_, now.mono, changes);
   FlushDue(flush_heartbeats_, now.mono, changes);
 }
@@ -304,6 +311,7 @@ absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const 
         absl::StrCat("device ", device_id, " is offline (", Name(status.reason), "); nothing was sent"));
   }
   changes.urgent = true;
+  BeatBeforeCommand(*device, now);
   return commands_.Submit(*device, segment, ttl, SteadyUnixMs(now), now, changes.rows);
 }
 

@@ -99,6 +99,8 @@ class FleetState {
   void FlushDevice(Device& device, Changes& changes);
   void FlushDue(std::deque<WaitingFlush>& queue, MonoTime now, Changes& changes);
   void SendBeats(Now now, Changes& changes);
+  // A device that has not heard a beat since it came online cannot judge the age of a command and would refuse it.
+  void BeatBeforeCommand(const Device& device, Now now);
   void SendPatrol(Now now, Changes& changes);
 
   const uint32_t server_epoch_;

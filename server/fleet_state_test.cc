@@ -471,6 +471,17 @@ TEST_F(FleetStateTest, CommandsOfADeviceThatGoesOfflineOrStartsAnewAreUnknown) {
   EXPECT_EQ(fleet_->commands().Find(restarted)->steps.back().reason, "device_restarted");
 }
 
+TEST_F(FleetStateTest, CommandToADeviceThatJustCameOnlineFollowsABeat) {
+  LinkUp();
+  Run(absl::Seconds(1), /*beats=*/false);
+  Say("a", v1::PRESENCE_ONLINE, 1);
+  changes_.publish.clear();
+  ASSERT_TRUE(fleet_->Submit("a", SomeSegment(), absl::Seconds(5), clock_, changes_).ok());
+  fleet_->Tick(clock_, changes_);
+  ASSERT_FALSE(changes_.publish.empty());
+  EXPECT_EQ(changes_.publish[0].topic, kServerBeatTopic);
+}
+
 TEST_F(FleetStateTest, SecondWillEndsWhatWasHeardSinceTheFirst) {
   LinkUp();
   Run(absl::Seconds(2), /*beats=*/false);

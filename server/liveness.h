@@ -5,10 +5,10 @@
 //      |__ our own link down __|             goodbye --> Offline(clean)    will --> Offline(lost)
 //
 // Silence proves nothing while the server itself may be deaf: Deaf() makes every living device Unknown, and only after
-// Hearing() has held for offline_after are those that stayed silent declared Offline. A will counts only when the server
-// still hears kWillConfirm later: a broker that stops says of every device that it is lost, just before it leaves. A device never heard of stays
-// Unknown. Pure; loop thread only. O(1) per heartbeat: all timeouts are equal, so two lists in order of last heartbeat
-// are always sorted by deadline.
+// Hearing() has held for offline_after are those that stayed silent declared Offline. A will counts only when the
+// server still hears kWillConfirm later: a broker that stops says of every device that it is lost, just before it
+// leaves. A device never heard of stays Unknown. Pure; loop thread only. O(1) per heartbeat: all timeouts are equal, so
+// two lists in order of last heartbeat are always sorted by deadline.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +60,7 @@ class Liveness {
   // states are not believed.
   DeviceIndex Add(bool heard_before = false, LivenessStatus status = {});
 
-  void Heard(DeviceIndex device, MonoTime now, Changes& changes);         // a heartbeat
+  void Heard(DeviceIndex device, MonoTime now, Changes& changes);  // a heartbeat
   void SaidGoodbye(DeviceIndex device, Changes& changes);
   void WillArrived(DeviceIndex device, MonoTime now);  // takes effect in a Tick, unless the device is heard before
   void Deaf(Changes& changes);

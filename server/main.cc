@@ -6,6 +6,8 @@
 #include "common/logging.h"
 #include "server/app.h"
 
+constexpr int kUsageError = 2;
+
 int main(int argc, char** argv) {
   fleet::v1::ServerConfig config;
   const auto exit_code = fleet::LoadConfig(
@@ -22,5 +24,5 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) return EXIT_SUCCESS;
   std::cerr << "fleet-server: " << status.message() << std::endl;
-  return EXIT_FAILURE;
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kUsageError : EXIT_FAILURE;
 }

@@ -36,6 +36,7 @@ struct Device {
 
   bool heard = false;         // a heartbeat in this run of the server
   MonoTime last_heartbeat;    // valid when heard
+  MonoTime said_online;       // the last Status online
   int64_t clock_skew_ms = 0;  // device minus server at the last heartbeat
   int64_t last_seen_unix_ms = 0;
   int64_t state_since_unix_ms = 0;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
 #include "server/schema_sql.h"
 #include "server/store_rows.h"
@@ -28,7 +29,7 @@ absl::StatusOr<int64_t> QueryInt(Database& database, absl::string_view sql) {
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
   return absl::DataLossError(
-      absl::StrCat("the database ", path, " is damaged (", what,
+      absl::StrCat("the database ", path, " is damaged (", absl::StrReplaceAll(what, {{"\n", " "}}),
                    "); it was left as it is. Put back a backup, or save what can be read with: sqlite3 ", path,
                    " .recover | sqlite3 recovered.db; or move it away to start empty"));
 }
@@ -206,6 +207,7 @@ absl::StatusOr<SavedFleet> Store::Load() {
 
 absl::StatusOr<bool> Store::Prune(const Retention& retention, int64_t now_unix_ms) {
   int64_t cutoff = now_unix_ms - absl::ToInt64Milliseconds(retention.keep);
+  int64_t state_cutoff = cutoff;
   ASSIGN_OR_RETURN(const bool over, IsOver(*database_, retention.keep_bytes));
   if (over) {
     // States are the bulk of it: the rest is kept as far back as they go.
@@ -217,16 +219,16 @@ absl::StatusOr<bool> Store::Prune(const Retention& retention, int64_t now_unix_m
   }
   ASSIGN_OR_RETURN(const bool changes, DeleteOldest("liveness", "change", "at_unix_ms", cutoff));
   ASSIGN_OR_RETURN(const bool commands, PruneCommands(cutoff));
-  if (over && !changes && !commands) cutoff = std::numeric_limits<int64_t>::max();
-  ASSIGN_OR_RETURN(const bool states, DeleteOldest("state_history", "block", "last_unix_ms", cutoff));
+  if (over && !changes && !commands) state_cutoff = std::numeric_limits<int64_t>::max();
+  ASSIGN_OR_RETURN(const bool states, DeleteOldest("state_history", "block", "last_unix_ms", state_cutoff));
   return changes || commands || states;
 }
 
 absl::StatusOr<bool> Store::DeleteOldest(absl::string_view table, absl::string_view key, absl::string_view time,
                                          int64_t cutoff_unix_ms) {
-  RETURN_IF_ERROR(database_->Exec(absl::StrCat("DELETE FROM ", table, " WHERE ", key, " IN (SELECT ", key, " FROM ",
-                                               table, " ORDER BY ", key, " LIMIT ", kPruneRows, ") AND ", time, " < ",
-                                               cutoff_unix_ms)));
+  RETURN_IF_ERROR(
+      database_->Exec(absl::StrCat("DELETE FROM ", table, " WHERE ", key, " IN (SELECT ", key, " FROM ", table,
+                                   " ORDER BY ", key, " LIMIT ", kPruneRows, ") AND ", time, " < ", cutoff_unix_ms)));
   return database_->changed_rows() > 0;
 }
 
@@ -240,8 +242,9 @@ absl::StatusOr<bool> Store::PruneCommands(int64_t cutoff_unix_ms) {
   const std::string old = absl::StrCat("ended = 1 AND id <= ", last);
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
   // The highest id may go with them, and must not be given again: devices remember it.
-  RETURN_IF_ERROR(database_->Exec("UPDATE meta SET value = max(value, (SELECT max(id) + 1 FROM command)) "
-                                  "WHERE key = 'first_command'"));
+  RETURN_IF_ERROR(
+      database_->Exec("UPDATE meta SET value = max(value, (SELECT max(id) + 1 FROM command)) "
+                      "WHERE key = 'first_command'"));
   RETURN_IF_ERROR(database_->Exec(
       absl::StrCat("DELETE FROM command_step WHERE command IN (SELECT id FROM command WHERE ", old, ")")));
   RETURN_IF_ERROR(database_->Exec(absl::StrCat("DELETE FROM command WHERE ", old)));

@@ -12,6 +12,8 @@
 namespace fleet::server {
 namespace {
 
+constexpr int kBlocksPerPage = 1000;  // some 20 ms of reading; others wait meanwhile
+
 // Where a page of the history ended: the sample to begin with.
 struct HistoryCursor {
   int64_t last_unix_ms = 0;  // of its block
@@ -24,7 +26,8 @@ absl::StatusOr<HistoryCursor> ParseCursor(absl::string_view text, int64_t since_
   if (text.empty()) return cursor;
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '.');
   const bool good = parts.size() == 3 && absl::SimpleAtoi(parts[0], &cursor.last_unix_ms) &&
-                    absl::SimpleAtoi(parts[1], &cursor.block) && absl::SimpleAtoi(parts[2], &cursor.sample);
+                    absl::SimpleAtoi(parts[1], &cursor.block) && absl::SimpleAtoi(parts[2], &cursor.sample) &&
+                    cursor.sample >= 0;
   if (!good) return absl::InvalidArgumentError("cursor is not one that an earlier page gave");
   return cursor;
 }
@@ -128,11 +131,14 @@ absl::StatusOr<v1::History> StoreReader::History(absl::string_view device_id, En
   query.BindInt(1, device);
   query.BindInt(2, cursor.last_unix_ms);
   query.BindInt(3, cursor.block);
-  while (true) {
+  for (int blocks = 0;; ++blocks) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) return history;
     const int first = query.Int(0) == cursor.block ? cursor.sample : 0;
-    ASSIGN_OR_RETURN(const std::optional<int> next, AddBlock(query, first, since_unix_ms, limit, history));
+    std::optional<int> next = first;
+    if (blocks < kBlocksPerPage) {
+      ASSIGN_OR_RETURN(next, AddBlock(query, first, since_unix_ms, limit, history));
+    }
     if (next) {
       history.set_next_cursor(absl::StrCat(query.Int(2), ".", query.Int(0), ".", *next));
       return history;

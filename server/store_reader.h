@@ -28,7 +28,8 @@ class StoreReader {
   // Newest first, ids below `before`. `device_id` empty: all devices.
   absl::StatusOr<std::vector<StoredCommand>> ListCommands(absl::string_view device_id, CommandId before, int limit);
 
-  // Samples of one entity received at or after `since_unix_ms`, oldest first, at most `limit`. `cursor`: empty, or the
+  // Samples of one entity received at or after `since_unix_ms`, oldest first, at most `limit`; fewer, or none, when a
+  // page has read much without finding so many: as long as there is a next_cursor it goes on. `cursor`: empty, or the
   // next_cursor of the page before; kInvalidArgument when it is neither.
   absl::StatusOr<v1::History> History(absl::string_view device_id, EntityId entity, int64_t since_unix_ms,
                                       absl::string_view cursor, int limit);

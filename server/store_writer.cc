@@ -82,7 +82,11 @@ void StoreWriter::Run() {
 bool StoreWriter::WaitForWork(std::vector<RowBatch>& batches) {
   batches.clear();
   if (gave_up_) return false;
-  if (!health_.error.empty() && !stopping_) cv_.WaitFor(mu_, kRetryPause);
+  while (!stopping_) {  // what is pushed meanwhile waits too
+    const absl::Duration pause = retry_at_ - clock_.Read().mono;
+    if (pause <= absl::ZeroDuration()) break;
+    cv_.WaitFor(mu_, pause);
+  }
   while (waiting_.empty() && !stopping_) {
     const absl::Duration pause = next_prune_ - clock_.Read().mono;
     if (pause <= absl::ZeroDuration()) return true;
@@ -135,6 +139,7 @@ void StoreWriter::Failed(std::vector<RowBatch>& batches, const absl::Status& sta
   if (health_.error != status.message()) LogError("store fails, will try again error={}", status.message());
   health_.error = std::string(status.message());
   ++health_.failed_writes;
+  retry_at_ = clock_.Read().mono + kRetryPause;
   gave_up_ = stopping_;
   for (auto batch = batches.rbegin(); batch != batches.rend(); ++batch) waiting_.push_front(std::move(*batch));
   DropPast(kMaxWaitingBytes);

@@ -55,6 +55,7 @@ class StoreWriter {
   const Clock& clock_;
   const std::function<void(uint64_t)> committed_;
   MonoTime next_prune_;  // the writer's thread only
+  MonoTime retry_at_;    // the writer's thread only
 
   mutable Mutex mu_;
   CondVar cv_;

@@ -1,6 +1,7 @@
 #include "common/testing/memory_broker.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 
@@ -22,6 +23,10 @@ constexpr int kMaxRepeats = 64;  // a loss of 1 would repeat for ever
 //   session:  none --kConnect--> there --kGoodbye, kReset, kExpire, takeover, kill--> none
 struct MemoryBroker::Endpoint {
   enum class State : uint8_t { kDown, kConnecting, kUp };
+  struct Sent {
+    std::string topic;
+    Route route;
+  };
 
   Endpoint(LinkOptions o, LinkSink s, uint32_t i, bool cut)
       : index(i),
@@ -42,6 +47,8 @@ struct MemoryBroker::Endpoint {
   MonoTime last_up;              // when the last message to the broker arrives: nothing overtakes it
   MonoTime last_down;            // likewise from the broker
   const LinkSink sink;
+  std::array<Sent, 2> sent;  // the topics that it published to last: most clients have one or two
+  size_t oldest_sent = 0;
 
   const LinkOptions options;
   Backoff backoff;
@@ -144,7 +151,7 @@ void MemoryBroker::SendPublication(Endpoint& endpoint, const Publication& public
   ++counts_.published;
   if (endpoint.in_flight == 0 && IsFaultless(endpoint, endpoint.last_up)) {
     if (publication.retain) Store(publication.topic, publication.payload, qos);
-    return RouteToSubscribers(publication.topic, publication.payload, qos);
+    return SendAlong(RouteFrom(endpoint, publication.topic), publication.topic, publication.payload, qos);
   }
   Event event = Sign(endpoint, endpoint.attempt, Kind::kPublish, qos);
   event.retain = publication.retain;
@@ -257,8 +264,22 @@ const MemoryBroker::Route& MemoryBroker::RouteOf(absl::string_view topic) {
   return route;
 }
 
+// As RouteOf, found where the publisher's data is already.
+const MemoryBroker::Route& MemoryBroker::RouteFrom(Endpoint& endpoint, absl::string_view topic) {
+  for (const Endpoint::Sent& sent : endpoint.sent) {
+    if (sent.route.version == subscriptions_version_ && sent.topic == topic) return sent.route;
+  }
+  Endpoint::Sent& sent = endpoint.sent[std::exchange(endpoint.oldest_sent, 1 - endpoint.oldest_sent)];
+  sent = {.topic = std::string(topic), .route = RouteOf(topic)};
+  return sent.route;
+}
+
 void MemoryBroker::RouteToSubscribers(absl::string_view topic, absl::string_view payload, int qos) {
-  for (const TopicTree::Subscriber& subscriber : RouteOf(topic).subscribers) {
+  SendAlong(RouteOf(topic), topic, payload, qos);
+}
+
+void MemoryBroker::SendAlong(const Route& route, absl::string_view topic, absl::string_view payload, int qos) {
+  for (const TopicTree::Subscriber& subscriber : route.subscribers) {
     DeliverTo(*endpoints_[subscriber.index], topic, payload, std::min(qos, subscriber.qos), false);
   }
 }

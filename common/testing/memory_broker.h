@@ -150,6 +150,8 @@ class MemoryBroker {
   void SendRetained(Endpoint& endpoint, const Subscription& subscription);
   void DeliverTo(Endpoint& endpoint, absl::string_view topic, absl::string_view payload, int qos, bool retained);
   const Route& RouteOf(absl::string_view topic);
+  const Route& RouteFrom(Endpoint& endpoint, absl::string_view topic);
+  void SendAlong(const Route& route, absl::string_view topic, absl::string_view payload, int qos);
   void Release(uint32_t index);
 
   // The network between.

@@ -28,6 +28,8 @@ namespace fleet {
 namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(10);
+constexpr absl::Duration kStopTimeout =
+    absl::Seconds(5);              // mosquitto forgets a SIGTERM that comes before its loop runs
 constexpr int kStartAttempts = 5;  // another process may take the free port before the broker does
 
 sockaddr_in Loopback(int port) {
@@ -48,12 +50,23 @@ int FreePort() {
   return ntohs(address.sin_port);
 }
 
-bool Accepts(int port) {
+// Whether the broker's loop runs: it answers a CONNECT, if only by closing. The kernel accepts before that.
+bool Answers(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   const sockaddr_in address = Loopback(port);
-  const bool connected = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  const timeval timeout = {.tv_sec = 1, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  // MQTT 5, section 3.1: version 5, clean start, keepalive 5 s, no properties, no client id.
+  const std::string hello("\x10\x0d\x00\x04MQTT\x05\x02\x00\x05\x00\x00\x00", 15);
+  char answer = 0;
+  const bool answered = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+                        send(fd, hello.data(), hello.size(), MSG_NOSIGNAL) > 0 && recv(fd, &answer, 1, 0) >= 0;
   close(fd);
-  return connected;
+  return answered;
+}
+
+void Nap() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 }  // namespace
@@ -130,8 +143,8 @@ absl::Status MosquittoProcess::Launch() {
       pid_ = -1;
       return absl::UnavailableError(absl::StrCat("mosquitto ended at once:\n", log()));
     }
-    if (Accepts(port_)) return absl::OkStatus();
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // no other process tells when it listens
+    if (Answers(port_)) return absl::OkStatus();
+    Nap();  // nothing tells us when another process listens
   }
   Kill();
   return absl::UnavailableError(absl::StrCat("mosquitto does not accept connections:\n", log()));
@@ -141,7 +154,12 @@ void MosquittoProcess::End(int signal) {
   if (pid_ <= 0) return;
   kill(pid_, signal);
   kill(pid_, SIGCONT);  // it may be frozen
-  waitpid(pid_, nullptr, 0);
+  const SystemClock clock;
+  const MonoTime deadline = clock.Read().mono + kStopTimeout;
+  while (waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (clock.Read().mono >= deadline) kill(pid_, SIGKILL);
+    Nap();
+  }
   pid_ = -1;
 }
 

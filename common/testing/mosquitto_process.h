@@ -18,7 +18,7 @@ class MosquittoProcess {
   // Empty when there is no mosquitto on PATH or in /usr/sbin.
   static std::string FindExecutable();
 
-  // Starts it and waits until it accepts connections. `extra_config`: lines for mosquitto.conf beyond listener and log.
+  // Starts it and waits until it answers. `extra_config`: lines for mosquitto.conf beyond listener and log.
   // Call from the test's main thread: the broker ends with it. kNotFound: not installed; kUnavailable: did not come up,
   // with its log.
   static absl::StatusOr<std::unique_ptr<MosquittoProcess>> Start(
@@ -30,7 +30,7 @@ class MosquittoProcess {
   pid_t pid() const { return pid_; }
   std::string log() const;
 
-  void Stop();             // SIGTERM, and waits for its end
+  void Stop();             // SIGTERM, and waits for its end; SIGKILL after five seconds
   void Kill();             // SIGKILL, likewise
   absl::Status Restart();  // Stop when running, then as Start on the same port
   void Freeze();           // SIGSTOP: connections stay, nothing answers

@@ -134,10 +134,8 @@ class World {
   FakeClock clock_;
   Changes changes_;
   Ingest ingest_;
-  FleetState fleet_{{.max_devices = kMaxDevices, .max_open_commands = 8, .patrol = absl::Seconds(3)},
-                    SavedFleet(),
-                    clock_,
-                    changes_};
+  FleetState fleet_{
+      {.max_devices = kMaxDevices, .max_open_commands = 8, .patrol = absl::Seconds(3)}, SavedFleet(), clock_, changes_};
   uint64_t batch_ = 0;
   uint64_t received_ = 0;
   uint64_t written_ = 0;

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -24,13 +25,13 @@ import urllib.request
 
 import paho.mqtt.client
 
-import wire
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("FLEET_BUILD_DIR", ROOT / "build/release"))
 PATIENCE_S = 15  # for what should happen at once: the machine may be busy, and the programs instrumented
 POLL_S = 0.01
 LOG_TAIL_BYTES = 6000
+READY_AFTER_MS = 250
+SETTLED_AFTER_MS = 2500
 
 
 def program(name):
@@ -48,9 +49,12 @@ def wait_until(what, condition, timeout=PATIENCE_S):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that the system gives to connections: one of them must not take it while its owner restarts."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def accepts(port):
@@ -292,6 +296,11 @@ class Fleet:
     def fleetctl(self, *words, timeout=60):
         return run(program("fleetctl"), "--server", f"http://127.0.0.1:{self.http_port}", *words, timeout=timeout)
 
+    def move(self, device_id, entity=1):
+        """Sends a segment of a tenth of a second and waits for its end."""
+        return self.fleetctl("segment", device_id, str(entity), "--from", "0,0", "--to", "50,0", "--v0", "500", "--v1",
+                             "500", "--wait")
+
     def rows(self, sql, *values, data=None):
         """Of the server's database, which is only read."""
         file = (data or self.directory / "server") / "fleet.db"
@@ -313,11 +322,20 @@ class Fleet:
             return all(views.get(id_, {}).get("state") == state for id_, state in wanted.items())
         wait_until(f"states {wanted}", reached, timeout)
 
-    def wait_online(self, *ids, timeout=PATIENCE_S):
-        """All devices online, with all their entities known, unless `ids` names some."""
-        wanted = ids or list(self.devices)
-        self.wait_states({id_: "online" for id_ in wanted}, timeout)
-        wait_until("entities are known", lambda: all(self.views()[id_]["entities"] for id_ in wanted), timeout)
+    def wait_online(self, timeout=PATIENCE_S):
+        """All devices are online, their entities known, and ready for commands."""
+        self.wait_states(dict.fromkeys(self.devices, "online"), timeout)
+        wait_until("entities are known", lambda: all(self.views()[id_]["entities"] for id_ in self.devices), timeout)
+        self.wait_ready()
+
+    def wait_ready(self):
+        """A device refuses commands until it hears the server's beat, at most 100 ms after it has come online."""
+        wait_until("the devices have heard the server", lambda: all(
+            time.time() * 1000 - self.views()[id_]["state_since_unix_ms"] > READY_AFTER_MS for id_ in self.devices))
+
+    def wait_settled(self):
+        """Until then the server, which has just come, declares nobody dead."""
+        wait_until("the server is settled", lambda: self.get_json("/api/v1/status")["uptime_ms"] > SETTLED_AFTER_MS)
 
 
 class FleetTest(unittest.TestCase):
@@ -334,6 +352,10 @@ class FleetTest(unittest.TestCase):
                 self.fleet.end()
                 if bad() > before:
                     print(f"==== {self.id()} failed\n{self.fleet.logs()}", file=sys.stderr, flush=True)
+
+    def assert_moves(self, device_id, entity=1):
+        done = self.fleet.move(device_id, entity)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def start_all(self, devices=1, *server_arguments):
         """A broker, a server, and devices pi-1, pi-2, ... that are online."""

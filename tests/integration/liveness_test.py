@@ -11,8 +11,7 @@ TRIALS = 3
 class Liveness(FleetTest):
     def setUp(self):
         self.start_all()
-        # Until then the server, which has just come, declares nobody dead.
-        wait_until("the server is settled", lambda: self.fleet.get_json("/api/v1/status")["uptime_ms"] > 2500)
+        self.fleet.wait_settled()
         self.stream = self.fleet.stream()
 
     def assert_goes(self, act, reason, within_s):

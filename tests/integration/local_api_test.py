@@ -14,6 +14,7 @@ class LocalApi(FleetTest):
         device = self.fleet.start_device("pi-1", "--driver", "external", "--http", "127.0.0.1:0", entities="7,8")
         self.port = int(device.wait_log(r"local api listens port=(\d+)")[1])
         self.fleet.wait_states({"pi-1": "online"})
+        self.fleet.wait_ready()
 
     def ask(self, method, path, body=None):
         """(HTTP status, body)"""

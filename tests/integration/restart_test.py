@@ -48,14 +48,11 @@ class Restarts(FleetTest):
             self.assertEqual(expected, highest)  # the server was there before the devices
         return stored
 
-    def settle(self):
-        wait_until("the server is settled", lambda: self.fleet.get_json("/api/v1/status")["uptime_ms"] > 2500)
-
 
 class BrokerRestarts(Restarts):
     def restart_broker(self, end, down=lambda: None):
         self.start_all(3)
-        self.settle()
+        self.fleet.wait_settled()
         end()
         down()
         self.fleet.start_broker()
@@ -64,9 +61,7 @@ class BrokerRestarts(Restarts):
         back_after = time.monotonic() - began
         self.wait_reports(30)
         for device in self.fleet.devices:  # they hear again, too
-            done = self.fleet.fleetctl("segment", device, "1", "--from", "0,0", "--to", "50,0", "--v0", "500", "--v1",
-                                       "500", "--wait")
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assert_moves(device)
         self.assertLess(back_after, BACK_WITHIN_S)
         self.assertEqual(self.fleet.server.stop(), 0)
         self.assert_nobody_was_offline()
@@ -91,7 +86,7 @@ class ServerRestarts(Restarts):
     def restart_server(self):
         self.fleet.start_server()
         self.fleet.wait_online()
-        self.settle()
+        self.fleet.wait_settled()
         self.fleet.wait_online()
 
     def test_stopped_within_time_with_all_that_had_come(self):
@@ -138,7 +133,7 @@ class ServerRestarts(Restarts):
 
     def test_asleep_for_longer_than_silence_is_allowed(self):
         self.start_all(3)
-        self.settle()
+        self.fleet.wait_settled()
         self.wait_reports(10)
         began = time.monotonic()
         self.fleet.server.freeze()

@@ -35,11 +35,11 @@ class Sim(FleetTest):
                          self.fleet.broker_url, "--id-prefix", "s-")
         wait_until("all are online", lambda: len(self.fleet.views()) == 3 and
                    all(view["state"] == "online" for view in self.fleet.views().values()))
-        device = sorted(self.fleet.views())[0]
+        self.fleet.devices = self.fleet.views()
+        self.fleet.wait_ready()
+        device = sorted(self.fleet.devices)[0]
         self.assertTrue(device.startswith("s-"))
-        done = self.fleet.fleetctl("segment", device, "1", "--from", "0,0", "--to", "50,0", "--v0", "500", "--v1", "500",
-                                   "--wait")
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assert_moves(device)
 
     def test_without_a_broker_it_says_so(self):
         self.fleet.start_broker()

@@ -50,7 +50,7 @@ void SimDevice::Stop() {
   agent_.reset();
 }
 
-void SimDevice::Handle(LinkEvent event, Now now) {
+void SimDevice::Handle(LinkEvent&& event, Now now) {
   const bool lost = std::holds_alternative<LinkDown>(event);
   std::visit([&](auto& e) { agent_->Handle(std::move(e), now); }, event);
   due_ = lost ? now.mono : std::min(due_, agent_->agent().NextDue());

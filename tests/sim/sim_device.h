@@ -29,7 +29,7 @@ class SimDevice {
   void Stop();  // says goodbye
   void LoseDisk() { epoch_ = 0; }
 
-  void Handle(LinkEvent event, Now now);
+  void Handle(LinkEvent&& event, Now now);
   void Turn(Now now) { due_ = agent_->Turn(now); }
   // MonoTime::Max() when it is off.
   MonoTime NextDue() const { return agent_ ? due_ : MonoTime::Max(); }

@@ -1,4 +1,5 @@
-// The server in a simulation: the real ingest and state, a shell as thin as the real one, and a store that needs a while.
+// The server in a simulation: the real ingest and state, a shell as thin as the real one, and a store that needs a
+// while.
 #pragma once
 
 #include <cstdint>

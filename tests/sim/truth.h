@@ -34,10 +34,16 @@ struct DeviceTruth {
   MonoTime last_heartbeat;  // that reached the server and was new
 };
 
+// How well a device can know the server's time: as well as the fastest beat came through.
+struct BeatTruth {
+  uint32_t server_epoch = 0;
+  MonoTime since;  // the first beat of this server epoch in this life of the device
+  absl::Duration best_delay;
+};
+
 struct CommandTruth {
   MonoTime expires;
   int starts = 0;
-  MonoTime started;  // the last time
 };
 
 }  // namespace fleet

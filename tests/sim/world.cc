@@ -1,20 +1,26 @@
 #include "tests/sim/world.h"
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
+#include "fleet/v1/to_device.pb.h"
 
 namespace fleet {
 namespace {
 
-// Periods that lie on a grid let many agents share one moment.
+// Periods that lie on a grid let many agents share one moment, and those that do were made together: neighbours in
+// memory, which is what the time of a great fleet goes to.
 constexpr absl::Duration kPhaseStep = absl::Milliseconds(10);
-constexpr int kPhases = 50;
+constexpr size_t kPhases = 50;
 constexpr int64_t kSpeedMmS = 1000;
 
-DeviceId IdOf(size_t i) { return *DeviceId::Parse(absl::StrFormat("d%05d", i)); }
+DeviceId IdOf(size_t i) {
+  return *DeviceId::Parse(absl::StrFormat("d%05d", i));
+}
 
 }  // namespace
 
@@ -22,13 +28,17 @@ World::World(const WorldOptions& options)
     : options_(options), random_(options.seed), broker_({.seed = options.seed, .faults = options.faults}) {
   device_wall_.resize(options.devices);
   scheduled_.resize(options.devices, MonoTime::Max());
+  beat_truth_.resize(options.devices);
+  std::array<int, kPhases> phases;
+  std::iota(phases.begin(), phases.end(), 0);
+  std::shuffle(phases.begin(), phases.end(), random_);
   for (size_t i = 0; i < options.devices; ++i) {
     devices_.push_back(std::make_unique<SimDevice>(
         SimDevice::Options{.id = IdOf(i),
                            .entities = options.entities,
                            .state_rate_hz = options.state_rate_hz,
-                           .phase = kPhaseStep * static_cast<int>(random_() % kPhases)},
-        [this](const device::SegmentOrder& order, MonoTime now) { OnSegmentStart(order, now); }));
+                           .phase = kPhaseStep * phases[i * kPhases / options.devices]},
+        [this, i](const device::SegmentOrder& order, MonoTime) { OnSegmentStart(i, order); }));
   }
   StartServer();
   for (size_t i = 0; i < options.devices; ++i) StartDevice(i);
@@ -37,9 +47,9 @@ World::World(const WorldOptions& options)
 World::~World() = default;
 
 void World::StartServer() {
-  server_ = std::make_unique<SimServer>(
-      SimServer::Options{.fleet = options_.fleet, .store_delay = options_.store_delay}, store_,
-      static_cast<ServerObserver&>(*this), ServerNow());
+  server_ =
+      std::make_unique<SimServer>(SimServer::Options{.fleet = options_.fleet, .store_delay = options_.store_delay},
+                                  store_, static_cast<ServerObserver&>(*this), ServerNow());
   server_->Connect(broker_, [this](LinkEvent event) { server_->Handle(event, ServerNow()); });
 }
 
@@ -49,11 +59,12 @@ void World::StopServer() {
 }
 
 void World::StartDevice(size_t i) {
+  beat_truth_[i] = {};
   devices_[i]->Start(
       broker_,
       [this, i](LinkEvent event) {
         ++messages_;
-        if (const auto* arrived = std::get_if<Arrived>(&event)) beats_arrived_ += arrived->topic == kServerBeatTopic;
+        if (const auto* arrived = std::get_if<Arrived>(&event)) OnBeat(i, *arrived);
         devices_[i]->Handle(std::move(event), DeviceNow(i));
         Schedule(i);
       },
@@ -132,12 +143,29 @@ std::optional<CommandId> World::Submit(size_t i, absl::Duration length, absl::Du
   return *id;
 }
 
-void World::OnSegmentStart(const device::SegmentOrder& order, MonoTime now) {
+void World::OnBeat(size_t i, const Arrived& arrived) {
+  if (arrived.topic != kServerBeatTopic) return;
+  ++beats_arrived_;
+  if (!options_.keep_truth) return;
+  v1::ServerBeat beat;
+  FLEET_CHECK(beat.ParseFromString(arrived.payload));
+  const absl::Duration delay = now_ - beats_sent_at_.at({beat.server_epoch(), beat.steady_unix_ms()});
+  BeatTruth& truth = beat_truth_[i];
+  if (truth.server_epoch != beat.server_epoch()) {
+    truth = {.server_epoch = beat.server_epoch(), .since = now_, .best_delay = delay};
+  }
+  truth.best_delay = std::min(truth.best_delay, delay);
+}
+
+void World::OnSegmentStart(size_t i, const device::SegmentOrder& order) {
   if (!options_.keep_truth) return;
   CommandTruth& truth = command_truth_.at(order.command);
   ++truth.starts;
-  truth.started = now;
   FLEET_CHECK(truth.starts == 1) << "command " << Number(order.command) << " started twice";
+  // Whole milliseconds on either side, and the millisecond a second by which clocks may drift apart.
+  const BeatTruth& beats = beat_truth_[i];
+  const absl::Duration blur = beats.best_delay + absl::Milliseconds(2) + (now_ - beats.since) / 1000;
+  FLEET_CHECK(now_ <= truth.expires + blur) << "command " << Number(order.command) << " started too late";
 }
 
 // What the server sees and does.
@@ -145,9 +173,13 @@ void World::OnSegmentStart(const device::SegmentOrder& order, MonoTime now) {
 void World::OnMessage(const Arrived& message, MonoTime now) {
   ++messages_;
   probes_arrived_ += message.topic == kServerProbeTopic;
+  HashMessage(message.topic, message.payload, now);
+}
+
+void World::HashMessage(absl::string_view topic, absl::string_view payload, MonoTime now) {
   hash_.Add(static_cast<uint64_t>(now.nanos()));
-  hash_.Add(message.topic);
-  hash_.Add(message.payload);
+  hash_.Add(topic);
+  hash_.Add(payload);
 }
 
 void World::OnEvent(const server::Event& event, MonoTime now) {
@@ -168,9 +200,9 @@ void World::OnEvent(const server::Event& event, MonoTime now) {
 
 void World::OnRows(const server::RowBatch& rows, MonoTime now) {
   for (const server::DeviceRow& row : rows.devices) {
-    for (uint64_t word : {static_cast<uint64_t>(row.device_row), uint64_t{row.epoch}, row.heartbeats.expected,
-                          row.heartbeats.stored, row.states.expected, row.states.stored, row.states.seen,
-                          static_cast<uint64_t>(row.last_seen_unix_ms)}) {
+    for (uint64_t word :
+         {static_cast<uint64_t>(row.device_row), uint64_t{row.epoch}, row.heartbeats.expected, row.heartbeats.stored,
+          row.states.expected, row.states.stored, row.states.seen, static_cast<uint64_t>(row.last_seen_unix_ms)}) {
       hash_.Add(word);
     }
     hash_.Add(row.block.samples);
@@ -212,11 +244,14 @@ void World::CheckLiveness(const server::LivenessRow& row, MonoTime now) {
 }
 
 void World::OnPublish(const Publication& publication, MonoTime now) {
-  beats_published_ += publication.topic == kServerBeatTopic;
+  if (publication.topic == kServerBeatTopic) {
+    ++beats_published_;
+    v1::ServerBeat beat;
+    FLEET_CHECK(beat.ParseFromString(publication.payload));
+    if (options_.keep_truth) beats_sent_at_[{beat.server_epoch(), beat.steady_unix_ms()}] = now;
+  }
   probes_published_ += publication.topic == kServerProbeTopic;
-  hash_.Add(static_cast<uint64_t>(now.nanos()));
-  hash_.Add(publication.topic);
-  hash_.Add(publication.payload);
+  HashMessage(publication.topic, publication.payload, now);
 }
 
 const server::Device& World::Seen(size_t i) const {
@@ -225,7 +260,9 @@ const server::Device& World::Seen(size_t i) const {
   return *device;
 }
 
-server::LivenessStatus World::Status(size_t i) const { return server_->state().liveness().status(Seen(i).index); }
+server::LivenessStatus World::Status(size_t i) const {
+  return server_->state().liveness().status(Seen(i).index);
+}
 
 std::vector<server::LivenessState> World::TakeLiveness(size_t i) {
   return std::exchange(liveness_[Seen(i).row], {});

@@ -1,12 +1,13 @@
 // A whole fleet in one process, on one thread and one simulated clock: the server's state and N real agents over the
-// in-memory broker. Everything that happens follows from the seed and the calls made, so a run can be had again exactly.
+// in-memory broker. Everything that happens follows from the seed and the calls made, so a run can be had again
+// exactly.
 //
 //   World world({.devices = 3, .seed = 7, .faults = {.loss = 0.05}});
 //   world.RunFor(absl::Seconds(10));
 //   world.PartitionDevice(0, true);
 //
 // The world checks as it goes, and stops the process when it finds it broken: a device is declared silent only when it
-// has been silent; no command starts twice; steps and ids are stored in order.
+// has been silent; no command starts twice or too late; steps and ids are stored in order.
 #pragma once
 
 #include <cstdint>
@@ -95,7 +96,9 @@ class World : private ServerObserver {
   void OnEvent(const server::Event& event, MonoTime now) override;
   void OnRows(const server::RowBatch& rows, MonoTime now) override;
   void OnPublish(const Publication& publication, MonoTime now) override;
-  void OnSegmentStart(const device::SegmentOrder& order, MonoTime now);
+  void OnBeat(size_t i, const Arrived& beat);
+  void OnSegmentStart(size_t i, const device::SegmentOrder& order);
+  void HashMessage(absl::string_view topic, absl::string_view payload, MonoTime now);
   void CheckLiveness(const server::LivenessRow& row, MonoTime now);
 
   Now ServerNow() const { return {now_, wall_ + server_wall_}; }
@@ -123,6 +126,8 @@ class World : private ServerObserver {
   std::vector<uint32_t> due_devices_;
 
   std::map<std::string, DeviceTruth, std::less<>> truth_;
+  std::vector<BeatTruth> beat_truth_;                                // of each device
+  std::map<std::pair<uint32_t, uint64_t>, MonoTime> beats_sent_at_;  // by server epoch and steady time
   std::map<CommandId, CommandTruth> command_truth_;
   std::map<int64_t, std::vector<server::LivenessState>> liveness_;  // by device row
   uint64_t beats_published_ = 0;

@@ -35,6 +35,7 @@ absl::Status AllowFiles(uint32_t devices) {
 
 absl::StatusOr<SimOptions> MakeOptions(const v1::SimConfig& config) {
   ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
+  link.no_delay = false;  // nobody waits for a simulated device, and finding each socket among thousands takes long
   return SimOptions{.link = std::move(link),
                     .id_prefix = config.id_prefix(),
                     .devices = config.devices(),
