@@ -1,4 +1,4 @@
-// MqttLink over a real broker: MQTT 5 with Eclipse Paho C++. Only paho_link.cc knows of the library.
+// MqttLink over a real broker: MQTT 5 with Eclipse Paho C++. Only paho_link.cc and paho_options.* know of the library.
 #pragma once
 
 #include <memory>

@@ -18,7 +18,7 @@ CHECKED = (".h", ".cc", ".proto", ".py", ".sh")
 
 # Third-party headers, and the files that wrap them for everybody else.
 WRAPPED = [
-    (r"mqtt/|MQTTAsync|MQTTClient", ["common/paho_link.*", "tests/bench/*"]),
+    (r"mqtt/|MQTTAsync|MQTTClient", ["common/paho_*.*", "tests/bench/*"]),
     (r"sqlite3\.h", ["common/sqlite.*"]),
     (r"httplib\.h", ["common/http_server.cc", "tools/fleetctl/*"]),
     (r"toml\+\+|toml\.h|CLI/", ["common/config.cc", "tools/fleetctl/*"]),

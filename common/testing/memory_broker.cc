@@ -1,186 +1,20 @@
 #include "common/testing/memory_broker.h"
 
 #include <algorithm>
-#include <array>
-#include <functional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/testing/memory_endpoint.h"
 
 namespace fleet {
 namespace {
 
-constexpr absl::Duration kConnectTimeout = absl::Seconds(5);  // as PahoLink
 constexpr size_t kMaxRoutes = 1 << 17;
 constexpr int kMaxRepeats = 64;  // a loss of 1 would repeat for ever
 
 }  // namespace
 
-// A link and the broker's session for it. The session may outlive the link: the broker does not see a link vanish
-// behind a partition.
-//
-//   link:     Down --Tick--> Connecting --kUp--> Up --kDown, kExpire--> Down
-//   session:  none --kConnect--> there --kGoodbye, kReset, kExpire, takeover, kill--> none
-struct MemoryBroker::Endpoint {
-  enum class State : uint8_t { kDown, kConnecting, kUp };
-  struct Sent {
-    std::string topic;
-    Route route;
-  };
-
-  Endpoint(LinkOptions o, LinkSink s, uint32_t i, bool cut)
-      : index(i),
-        partitioned(cut),
-        sink(std::move(s)),
-        options(std::move(o)),
-        backoff(options.reconnect_min, options.reconnect_max, std::hash<std::string>()(options.client_id)) {}
-
-  // What each message touches comes first: with ten thousand endpoints every cache line counts.
-  const uint32_t index;
-  State state = State::kDown;
-  bool open = true;  // neither destroyed nor closed
-  bool session = false;
-  bool partitioned;
-  int in_flight = 0;             // publications on their way to the broker
-  uint64_t attempt = 0;          // of this connection; no two connections have the same
-  uint64_t session_attempt = 0;  // the connection that the session belongs to
-  MonoTime last_up;              // when the last message to the broker arrives: nothing overtakes it
-  MonoTime last_down;            // likewise from the broker
-  const LinkSink sink;
-  std::array<Sent, 2> sent;  // the topics that it published to last: most clients have one or two
-  size_t oldest_sent = 0;
-
-  const LinkOptions options;
-  Backoff backoff;
-  bool pause_due = false;
-  MonoTime due;
-  MonoTime started;
-  uint64_t partition_number = 0;  // of its changes
-  std::vector<Event> held;        // QoS 1 behind a partition
-};
-
-class MemoryBroker::Link : public MqttLink {
- public:
-  Link(MemoryBroker& broker, uint32_t index) : broker_(broker), index_(index) {}
-  ~Link() override {
-    if (!closed_) broker_.Abandon(index_);
-  }
-  MonoTime Tick(MonoTime now) override { return closed_ ? MonoTime::Max() : broker_.Tick(index_, now); }
-  absl::Status Publish(const Publication& publication) override {
-    return closed_ ? absl::UnavailableError("closed") : broker_.Publish(index_, publication);
-  }
-  absl::Status Close(const std::optional<Publication>& goodbye, absl::Duration) override {
-    if (std::exchange(closed_, true)) return absl::OkStatus();
-    return broker_.Close(index_, goodbye);
-  }
-
- private:
-  MemoryBroker& broker_;
-  const uint32_t index_;
-  bool closed_ = false;
-};
-
 MemoryBroker::MemoryBroker(const Options& options) : options_(options), random_state_(options.seed) {}
 MemoryBroker::~MemoryBroker() = default;
-
-std::unique_ptr<MqttLink> MemoryBroker::Connect(LinkOptions options, LinkSink sink) {
-  if (free_.empty()) {
-    free_.push_back(static_cast<uint32_t>(endpoints_.size()));
-    endpoints_.push_back(nullptr);
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
-  const bool cut = partitioned_.contains(options.client_id);
-  endpoints_[index] = std::make_unique<Endpoint>(std::move(options), std::move(sink), index, cut);
-  return std::make_unique<Link>(*this, index);
-}
-
-// The client's side.
-
-MonoTime MemoryBroker::Tick(uint32_t index, MonoTime now) {
-  Endpoint& endpoint = *endpoints_[index];
-  now_ = std::max(now_, now);
-  if (endpoint.state == Endpoint::State::kUp) return MonoTime::Max();
-  if (endpoint.state == Endpoint::State::kConnecting) {
-    if (now < endpoint.due) return endpoint.due;
-    Lose(endpoint, absl::StrCat("no answer within ", absl::FormatDuration(kConnectTimeout)), false);
-  }
-  if (endpoint.pause_due) {
-    endpoint.pause_due = false;
-    if (now - endpoint.started > endpoint.options.reconnect_max + kConnectTimeout) endpoint.backoff.Reset();
-    endpoint.due = now + endpoint.backoff.Next();
-  }
-  if (now >= endpoint.due) Attempt(endpoint, now);
-  return endpoint.due;
-}
-
-void MemoryBroker::Attempt(Endpoint& endpoint, MonoTime now) {
-  endpoint.state = Endpoint::State::kConnecting;
-  endpoint.attempt = ++last_attempt_;
-  endpoint.last_up = endpoint.last_down = now_;
-  endpoint.started = now;
-  endpoint.due = now + kConnectTimeout;
-  Transmit(endpoint, endpoint.last_up, Sign(endpoint, endpoint.attempt, Kind::kConnect));
-}
-
-void MemoryBroker::Lose(Endpoint& endpoint, std::string reason, bool taken_over) {
-  if (endpoint.state == Endpoint::State::kDown) return;
-  endpoint.state = Endpoint::State::kDown;
-  endpoint.pause_due = true;
-  endpoint.in_flight = 0;
-  counts_.lost += endpoint.held.size();
-  endpoint.held.clear();
-  if (endpoint.open) endpoint.sink(LinkDown{.reason = std::move(reason), .taken_over = taken_over});
-}
-
-MemoryBroker::Event MemoryBroker::Sign(const Endpoint& endpoint, uint64_t attempt, Kind kind, int qos) {
-  return {.attempt = attempt, .index = endpoint.index, .kind = kind, .qos = static_cast<int8_t>(qos)};
-}
-
-absl::Status MemoryBroker::Publish(uint32_t index, const Publication& publication) {
-  Endpoint& endpoint = *endpoints_[index];
-  if (endpoint.state != Endpoint::State::kUp) return absl::UnavailableError("not connected");
-  if (endpoint.in_flight > 0 && endpoint.in_flight >= endpoint.options.max_in_flight) {
-    return absl::ResourceExhaustedError(absl::StrCat(endpoint.in_flight, " publications in flight"));
-  }
-  SendPublication(endpoint, publication, publication.qos);
-  return absl::OkStatus();
-}
-
-void MemoryBroker::SendPublication(Endpoint& endpoint, const Publication& publication, int qos) {
-  ++counts_.published;
-  if (endpoint.in_flight == 0 && IsFaultless(endpoint, endpoint.last_up)) {
-    if (publication.retain) Store(publication.topic, publication.payload, qos);
-    return SendAlong(RouteFrom(endpoint, publication.topic), publication.topic, publication.payload, qos);
-  }
-  Event event = Sign(endpoint, endpoint.attempt, Kind::kPublish, qos);
-  event.retain = publication.retain;
-  event.topic = publication.topic;
-  event.payload = publication.payload;
-  ++endpoint.in_flight;
-  Transmit(endpoint, endpoint.last_up, std::move(event));
-}
-
-absl::Status MemoryBroker::Close(uint32_t index, const std::optional<Publication>& goodbye) {
-  Endpoint& endpoint = *endpoints_[index];
-  if (endpoint.state != Endpoint::State::kUp || endpoint.partitioned) {
-    const bool lossless = !goodbye && endpoint.state != Endpoint::State::kUp;
-    Abandon(index);
-    return lossless ? absl::OkStatus() : absl::DeadlineExceededError("not connected");
-  }
-  if (goodbye) SendPublication(endpoint, *goodbye, 1);
-  endpoint.open = false;
-  Transmit(endpoint, endpoint.last_up, Sign(endpoint, endpoint.attempt, Kind::kGoodbye));
-  return absl::OkStatus();
-}
-
-void MemoryBroker::Abandon(uint32_t index) {
-  Endpoint& endpoint = *endpoints_[index];
-  endpoint.open = false;
-  const bool unknown_to_broker = endpoint.state == Endpoint::State::kDown || endpoint.partitioned;
-  if (!endpoint.session && unknown_to_broker) return Release(index);
-  if (!endpoint.partitioned) Transmit(endpoint, endpoint.last_up, Sign(endpoint, endpoint.attempt, Kind::kReset));
-}
 
 // The broker's side.
 
@@ -332,6 +166,10 @@ void MemoryBroker::Start(bool keep_retained) {
 }
 
 // The network.
+
+MemoryBroker::Event MemoryBroker::Sign(const Endpoint& endpoint, uint64_t attempt, Kind kind, int qos) {
+  return {.attempt = attempt, .index = endpoint.index, .kind = kind, .qos = static_cast<int8_t>(qos)};
+}
 
 const LinkFaults& MemoryBroker::FaultsOf(const Endpoint& endpoint) const {
   if (faults_by_id_.empty()) return options_.faults;

@@ -130,13 +130,11 @@ class MemoryBroker {
     int qos = 0;
   };
 
-  // For Link.
+  // The client's side of an endpoint, in memory_link.cc; these four for Link.
   MonoTime Tick(uint32_t index, MonoTime now);
   absl::Status Publish(uint32_t index, const Publication& publication);
   absl::Status Close(uint32_t index, const std::optional<Publication>& goodbye);
   void Abandon(uint32_t index);
-
-  // The client's side of an endpoint.
   void Attempt(Endpoint& endpoint, MonoTime now);
   void Lose(Endpoint& endpoint, std::string reason, bool taken_over);
   void SendPublication(Endpoint& endpoint, const Publication& publication, int qos);

@@ -1,6 +1,6 @@
-// Publishes what many devices say as fast as the broker takes it, at next to no cost of its own: the MQTT packets of all
-// devices stand ready in one buffer, of which only the sequence numbers change. Five state reports for one heartbeat,
-// as devices do; MQTT 3.1.1, QoS 0.
+// Publishes what many devices say as fast as the broker takes it, at next to no cost of its own: the MQTT packets of
+// all devices stand ready in one buffer, of which only the sequence numbers change. Five state reports for one
+// heartbeat, as devices do; MQTT 3.1.1, QoS 0.
 //
 //   ingest_publisher PORT DEVICES ENTITIES     prints its count of messages for every line of standard input
 #include <arpa/inet.h>
@@ -122,7 +122,8 @@ void PublishForever(int port, int devices, int entities, std::atomic<uint64_t>& 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
   std::atomic<uint64_t> count = 0;
-  std::thread(fleet::PublishForever, std::atoi(argv[1]), std::atoi(argv[2]), std::atoi(argv[3]), std::ref(count)).detach();
+  std::thread(fleet::PublishForever, std::atoi(argv[1]), std::atoi(argv[2]), std::atoi(argv[3]), std::ref(count))
+      .detach();
   fleet::AnswerCounts(count);
   std::_Exit(0);
 }

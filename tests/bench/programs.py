@@ -22,7 +22,7 @@ BUILD = pathlib.Path(os.environ.get("BUILD_DIR", ROOT / "build" / "release"))
 SKIPPED = 77  # SKIP_RETURN_CODE of the tests in CMake
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S = 20
-STOP_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 60
 
 
 def free_port():
@@ -68,12 +68,15 @@ class Process:
     def stop(self):
         """A clean stop; the exit code."""
         if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self.popen.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.popen.kill()
         return self.popen.wait()
+
+    def ask_to_stop(self):
+        self.popen.send_signal(signal.SIGTERM)
 
     def ask(self):
         """The count of a process that answers lines of its standard input."""
@@ -161,7 +164,7 @@ def parse_arguments(doc, **defaults):
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is missed")
     for name, default in defaults.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"default {default}")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <iostream>
 #include <string>
 
+#include "common/clock.h"
 #include "tests/sim/world.h"
 
 namespace fleet {
@@ -21,13 +21,14 @@ struct Outcome {
 };
 
 Outcome RunGreatFleet(absl::Duration d, uint64_t seed) {
-  const auto began = std::chrono::steady_clock::now();
+  const SystemClock clock;
+  const MonoTime began = clock.Read().mono;
   World world(GreatFleet(seed));
   world.RunFor(d);
   EXPECT_EQ(world.Count(server::LivenessState::kOnline), world.size());
   for (size_t i = 0; i < world.size(); ++i) EXPECT_EQ(world.Seen(i).heartbeats.missing(), 0u);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  return {.hash = world.hash(), .messages = world.messages(), .seconds = took.count()};
+  const absl::Duration took = clock.Read().mono - began;
+  return {.hash = world.hash(), .messages = world.messages(), .seconds = absl::ToDoubleSeconds(took)};
 }
 
 TEST(GreatFleet, MinuteOfTenThousandDevicesIsTheSameTwiceAndDifferentWithAnotherSeed) {
