@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace fleet {
@@ -45,7 +46,8 @@ void EventLoop::Run(const Turn& turn) {
     for (auto& task : tasks) task();
     due = turn(now);
     const absl::Duration took = clock_.Read().mono - now.mono;
-    if (took < kMinTurn) std::this_thread::sleep_for(absl::ToChronoNanoseconds(kMinTurn - took));
+    const absl::Duration at_least = std::exchange(expects_more_, false) ? kBusyTurn : kMinTurn;
+    if (took < at_least) std::this_thread::sleep_for(absl::ToChronoNanoseconds(at_least - took));
   }
   posted_.Close();
   posted_.TakeAll(tasks);

@@ -17,6 +17,7 @@ class EventLoop {
  public:
   static constexpr size_t kMaxPosted = 4096;
   static constexpr absl::Duration kMinTurn = absl::Milliseconds(1);
+  static constexpr absl::Duration kBusyTurn = absl::Milliseconds(5);
 
   // Does what is due and says when it wants to run again.
   using Turn = std::function<MonoTime(Now now)>;
@@ -30,6 +31,10 @@ class EventLoop {
 
   void Run(const Turn& turn);
 
+  // Inside a turn: there is so much to do that the next one begins kBusyTurn after this one began. Waking a core costs
+  // as much as handling twenty messages.
+  void ExpectMore() { expects_more_ = true; }
+
   // Stops this loop on SIGINT and SIGTERM. Call before any thread is started: it blocks the two signals for all of
   // them, and a thread of its own waits for the first. Ends with the process.
   void StopOnSignals();
@@ -39,6 +44,7 @@ class EventLoop {
   bool SleepUntil(MonoTime due);
 
   const Clock& clock_;
+  bool expects_more_ = false;  // loop thread
   BoundedQueue<std::function<void()>> posted_;
   Mutex mu_;
   CondVar cv_;

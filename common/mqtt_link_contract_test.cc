@@ -26,9 +26,9 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 
 // One link and what its sink was given.
 struct Client {
-  std::unique_ptr<MqttLink> link;
-  bool ticked = true;  // false: its owner leaves it alone
   std::vector<LinkEvent> events;
+  std::unique_ptr<MqttLink> link;  // goes first: it adds to the events until then
+  bool ticked = true;              // false: its owner leaves it alone
 
   template <typename EventT>
   std::vector<EventT> All() const {

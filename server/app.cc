@@ -16,6 +16,7 @@ namespace fleet::server {
 namespace {
 
 constexpr size_t kMaxLinkChanges = 1024;
+constexpr size_t kManyMessages = 64;  // in one turn: 64 000 a second
 constexpr char kClientId[] = "fleet-server";
 
 template <typename T>
@@ -154,7 +155,12 @@ void App::Take(const LinkEvent& event, Now now) {
 }
 
 void App::TakeMessages(Now now) {
-  inbound_.Drain([&](absl::string_view topic, absl::string_view payload) { TakeMessage(topic, payload, now); });
+  size_t count = 0;
+  inbound_.Drain([&](absl::string_view topic, absl::string_view payload) {
+    ++count;
+    TakeMessage(topic, payload, now);
+  });
+  if (count > kManyMessages) loop_.ExpectMore();
 }
 
 void App::TakeMessage(absl::string_view topic, absl::string_view payload, Now now) {

@@ -121,11 +121,12 @@ void MemoryBroker::SendAlong(const Route& route, absl::string_view topic, absl::
 void MemoryBroker::DeliverTo(Endpoint& endpoint, absl::string_view topic, absl::string_view payload, int qos,
                              bool retained) {
   if (IsFaultless(endpoint, endpoint.last_down)) {
-    if (ready_.size() - ready_head_ >= options_.max_messages) {
+    if (ready_size_ - ready_head_ >= options_.max_messages) {
       ++counts_.dropped;
       return;
     }
-    Event& event = ready_.emplace_back();  // made in place: this is the path of a simulated day
+    Event& event = AddReady();  // made in place: this is the path of a simulated day
+    event.kind = Kind::kDeliver;
     event.at = now_;
     event.sequence = ++last_sequence_;
     event.attempt = endpoint.session_attempt;
@@ -226,13 +227,17 @@ void MemoryBroker::Transmit(Endpoint& endpoint, MonoTime& last, Event event) {
 }
 
 void MemoryBroker::Enqueue(Event event) {
-  if (IsPublication(event) && ready_.size() - ready_head_ + later_.size() >= options_.max_messages) {
+  if (IsPublication(event) && ready_size_ - ready_head_ + later_.size() >= options_.max_messages) {
     ++counts_.dropped;
     if (event.kind == Kind::kPublish) --endpoints_[event.index]->in_flight;
     return;
   }
   event.sequence = ++last_sequence_;
-  event.at <= now_ ? ready_.push_back(std::move(event)) : later_.push(std::make_unique<Event>(std::move(event)));
+  if (event.at <= now_) {
+    AddReady() = std::move(event);
+  } else {
+    later_.push(std::make_unique<Event>(std::move(event)));
+  }
 }
 
 // At the edge of a partition: QoS 1 and the messages of the connection itself are repeated until they pass.
@@ -279,13 +284,13 @@ void MemoryBroker::Heal(Endpoint& endpoint) {
 }
 
 MonoTime MemoryBroker::NextDue() const {
-  const MonoTime ready = ready_head_ < ready_.size() ? ready_[ready_head_].at : MonoTime::Max();
+  const MonoTime ready = ready_head_ < ready_size_ ? ready_[ready_head_].at : MonoTime::Max();
   return later_.empty() ? ready : std::min(ready, later_.top()->at);
 }
 
 void MemoryBroker::RunUntil(MonoTime now) {
   while (true) {
-    const bool has_ready = ready_head_ < ready_.size();
+    const bool has_ready = ready_head_ < ready_size_;
     if (!later_.empty() && later_.top()->at <= now && (!has_ready || ready_[ready_head_] > *later_.top())) {
       Event event = std::move(*later_.top());
       later_.pop();
@@ -302,8 +307,7 @@ void MemoryBroker::RunUntil(MonoTime now) {
       Dispatch(event);
     }
   }
-  ready_.clear();
-  ready_head_ = 0;
+  ready_head_ = ready_size_ = 0;
   now_ = std::max(now_, now);
 }
 
@@ -331,6 +335,11 @@ void MemoryBroker::Dispatch(Event& event) {
   }
 }
 
+MemoryBroker::Event& MemoryBroker::AddReady() {
+  if (ready_size_ == ready_.size()) ready_.emplace_back();
+  return ready_[ready_size_++];
+}
+
 // `event` of a delivery may be part of ready_, so it is not looked at once the sink, which may publish, has been
 // called.
 void MemoryBroker::ArriveAtClient(Endpoint& endpoint, Event& event) {
@@ -341,8 +350,11 @@ void MemoryBroker::ArriveAtClient(Endpoint& endpoint, Event& event) {
   }
   if (event.kind == Kind::kDeliver) {
     ++counts_.delivered;
-    endpoint.sink(
-        Arrived{.topic = std::move(event.topic), .payload = std::move(event.payload), .retained = event.retain});
+    auto& arrived = std::get<Arrived>(arrived_);
+    arrived.topic.swap(event.topic);  // so that both keep their memory
+    arrived.payload.swap(event.payload);
+    arrived.retained = event.retain;
+    endpoint.sink(std::move(arrived_));
   } else if (event.kind == Kind::kDown) {
     Lose(endpoint, std::move(event.payload), event.taken_over);
   } else {

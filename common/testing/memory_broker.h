@@ -150,6 +150,7 @@ class MemoryBroker {
   const Route& RouteOf(absl::string_view topic);
   const Route& RouteFrom(Endpoint& endpoint, absl::string_view topic);
   void SendAlong(const Route& route, absl::string_view topic, absl::string_view payload, int qos);
+  Event& AddReady();  // what it held before is still in it
   void Release(uint32_t index);
 
   // The network between.
@@ -188,8 +189,10 @@ class MemoryBroker {
   absl::flat_hash_map<std::string, Route> routes_;  // a cache, emptied when it has kMaxRoutes
   std::map<std::string, Retained, std::less<>> retained_;
 
-  std::vector<Event> ready_;  // due at once, in order; [0, ready_head_) are done
+  std::vector<Event> ready_;  // due at once, in order: [ready_head_, ready_size_); the others are kept for their memory
   size_t ready_head_ = 0;
+  size_t ready_size_ = 0;
+  LinkEvent arrived_ = Arrived{};  // being delivered; its memory is used again
   std::priority_queue<std::unique_ptr<Event>, std::vector<std::unique_ptr<Event>>, Later> later_;
 };
 
