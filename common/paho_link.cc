@@ -369,6 +369,9 @@ PahoLink::PahoLink(LinkOptions options, LinkSink sink)
       backoff_(options_.reconnect_min, options_.reconnect_max, std::hash<std::string>()(options_.client_id)) {}
 
 absl::StatusOr<std::unique_ptr<PahoLink>> PahoLink::Open(LinkOptions options, LinkSink sink) {
+  // Else Paho formats a trace of everything it does into a ring that nobody reads, a quarter of the cost of a message
+  // (docs/decisions/0006-no-trace.md).
+  MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
   auto link = std::unique_ptr<PahoLink>(new PahoLink(std::move(options), std::move(sink)));
   RETURN_IF_ERROR(link->Renew());
   return link;
