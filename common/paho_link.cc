@@ -61,7 +61,7 @@ uint16_t PortOf(absl::string_view url) {
 // its once-a-second look at its queue, because a PUBACK does not wake it (1.3.12). Those with QoS 0 overtake them.
 //
 // Callbacks come on Paho's two threads with Paho's lock held, which publishing takes as well: so mu_ is never held
-// while Paho is called. Destroying client_ takes that lock too, after which no callback comes any more.
+// while Paho is called. Destroying the client takes that lock too, after which no callback comes any more.
 class PahoLink::Connection : private mqtt::iaction_listener {
  public:
   enum class State { kIdle, kConnecting, kUp, kDown };
@@ -110,12 +110,15 @@ class PahoLink::Connection : private mqtt::iaction_listener {
   int window_ ABSL_GUARDED_BY(mu_) = 0xffff;     // what unacknowledged_ may be: the broker's Receive Maximum
   std::deque<Publication> waiting_ ABSL_GUARDED_BY(mu_);
 
-  std::unique_ptr<mqtt::async_client> client_;
+  // Callbacks go through client_ also while owned_client_ is being destroyed, and reset() would have made that null.
+  std::unique_ptr<mqtt::async_client> owned_client_;
+  mqtt::async_client* client_ = nullptr;
 };
 
 PahoLink::Connection::Connection(const LinkOptions& options, const LinkSink& sink) : options_(options), sink_(sink) {
   MutexLock lock(paho_mu);
-  client_ = std::make_unique<mqtt::async_client>(options.url, options.client_id, CreateOptions(options), nullptr);
+  owned_client_ = std::make_unique<mqtt::async_client>(options.url, options.client_id, CreateOptions(options), nullptr);
+  client_ = owned_client_.get();
   client_->set_message_callback([this](const mqtt::const_message_ptr& m) {
     auto& arrived = std::get<Arrived>(arrived_);
     arrived.topic.assign(m->get_topic());
@@ -136,7 +139,7 @@ PahoLink::Connection::~Connection() {
     state_ = State::kDown;  // the callbacks that destroying the client brings are nobody's business
   }
   MutexLock lock(paho_mu);
-  client_.reset();
+  owned_client_.reset();
 }
 
 void PahoLink::Connection::Start() {
