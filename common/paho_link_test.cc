@@ -271,25 +271,6 @@ TEST(PahoLink, ThousandClientsInOneProcessTalkToEachOther) {
 }
 
 // One thread destroys links while another publishes on its own: Paho's shared queue must survive it.
-// Each is caught at another step between CONNECT and SUBACK, with Paho's callbacks on their way.
-TEST(PahoLink, LinksDestroyedWhileTheyConnectHarmNothing) {
-  auto broker = MosquittoProcess::Start();
-  if (absl::IsNotFound(broker.status())) GTEST_SKIP() << "skipped: " << broker.status().message();
-  ASSERT_TRUE(broker.ok()) << broker.status();
-  for (int up_first : {1, 20, 40, 60, 80}) {
-    Events events;
-    std::vector<std::unique_ptr<PahoLink>> links;
-    for (int i = 0; i < 100; ++i) {
-      links.push_back(Open({.url = (*broker)->url(),
-                            .client_id = absl::StrCat("c", i),
-                            .subscriptions = {{.filter = "a", .qos = 1}, {.filter = "b", .qos = 1}}},
-                           events));
-      links.back()->Tick(SystemNow());
-    }
-    ASSERT_TRUE(events.WaitFor([&](Events& e) { return e.ups_ >= up_first; })) << up_first;
-  }
-}
-
 TEST(PahoLink, LinksOfSeveralThreadsDoNotDisturbEachOther) {
   auto broker = MosquittoProcess::Start();
   if (absl::IsNotFound(broker.status())) GTEST_SKIP() << "skipped: " << broker.status().message();
