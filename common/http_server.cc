@@ -388,7 +388,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Bind(const HttpOptions& 
     case 0:
       return server;
     case EADDRINUSE:
-      return absl::AlreadyExistsError(absl::StrCat("address in use: ", options.listen));
+      return absl::AlreadyExistsError(
+          absl::StrCat("address in use: ", options.listen, "; stop what listens there, or give another with --http"));
     default:
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, ": ", strerror(error)));
   }

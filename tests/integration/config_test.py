@@ -107,7 +107,8 @@ class Config(FleetTest):
         self.fleet.start_broker().start_server()
         answer = run(*self.fleet.server_command(data=self.fleet.directory / "other"), timeout=10)
         self.assertEqual(answer.returncode, 1)
-        self.assertEqual(answer.stderr, f"fleet-server: address in use: 127.0.0.1:{self.fleet.http_port}\n")
+        self.assertEqual(answer.stderr, f"fleet-server: address in use: 127.0.0.1:{self.fleet.http_port}; "
+                         "stop what listens there, or give another with --http\n")
 
 
 if __name__ == "__main__":
