@@ -14,7 +14,7 @@ int64_t ReadNanos(clockid_t id) {
 }  // namespace
 
 Now SystemClock::Read() const {
-  return {.mono = MonoTime::FromNanos(ReadNanos(CLOCK_MONOTONIC)),
+  return {.mono = MonoTime::FromNanos(ReadNanos(CLOCK_BOOTTIME)),
           .wall = absl::FromUnixNanos(ReadNanos(CLOCK_REALTIME))};
 }
 

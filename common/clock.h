@@ -46,7 +46,7 @@ class Clock {
   virtual Now Read() const = 0;  // any thread
 };
 
-// CLOCK_MONOTONIC and CLOCK_REALTIME.
+// CLOCK_BOOTTIME, which goes on while the machine sleeps and over the processes of one boot, and CLOCK_REALTIME.
 class SystemClock : public Clock {
  public:
   Now Read() const override;

@@ -8,11 +8,23 @@
 
 namespace fleet {
 
-EventLoop::EventLoop(const Clock& clock) : clock_(clock), posted_(kMaxPosted, [this] { Wake(); }) {}
+EventLoop::EventLoop(const Clock& clock) : clock_(clock), posted_(kMaxPosted, [this] { WakeForTask(); }) {}
 
+// Notified outside the lock: woken inside it, the loop would only wait for us to leave it.
 void EventLoop::Wake() {
-  MutexLock lock(mu_);
-  woken_ = true;
+  {
+    MutexLock lock(mu_);
+    woken_ = true;
+    if (paces_) return;
+  }
+  cv_.NotifyAll();
+}
+
+void EventLoop::WakeForTask() {
+  {
+    MutexLock lock(mu_);
+    woken_ = has_task_ = true;
+  }
   cv_.NotifyAll();
 }
 
@@ -33,8 +45,21 @@ bool EventLoop::SleepUntil(MonoTime due) {
     if (now >= due) break;
     cv_.WaitFor(mu_, due == MonoTime::Max() ? absl::Hours(1) : due - now);
   }
-  woken_ = false;
+  woken_ = has_task_ = false;
   return !stopped_;
+}
+
+void EventLoop::Pace(absl::Duration took) {
+  const bool hurries = std::exchange(hurries_, false);
+  const bool expects_more = std::exchange(expects_more_, false);
+  if (hurries && !expects_more) return;
+  const absl::Duration at_least = expects_more ? kBusyTurn : kMinTurn;
+  if (took >= at_least) return;
+  MutexLock lock(mu_);
+  if (has_task_ || stopped_) return;
+  paces_ = true;
+  cv_.WaitFor(mu_, at_least - took);  // a little early does no harm
+  paces_ = false;
 }
 
 void EventLoop::Run(const Turn& turn) {
@@ -45,9 +70,7 @@ void EventLoop::Run(const Turn& turn) {
     posted_.TakeAll(tasks);
     for (auto& task : tasks) task();
     due = turn(now);
-    const absl::Duration took = clock_.Read().mono - now.mono;
-    const absl::Duration at_least = std::exchange(expects_more_, false) ? kBusyTurn : kMinTurn;
-    if (took < at_least) std::this_thread::sleep_for(absl::ToChronoNanoseconds(at_least - took));
+    Pace(clock_.Read().mono - now.mono);
   }
   posted_.Close();
   posted_.TakeAll(tasks);

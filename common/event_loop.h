@@ -9,8 +9,9 @@
 
 namespace fleet {
 
-// Sleeps until it is woken or something is due, then runs a turn, over and over. Turns begin at least kMinTurn apart:
-// under load messages gather and are handled together, while a lone message is handled at once.
+// Sleeps until it is woken or something is due, then runs a turn, over and over. Turns are paced: they begin at least
+// kMinTurn apart, so that under load messages gather and are handled together, while a lone message is handled at once.
+// A posted task never waits for that.
 //
 // Wake, Post and Stop may be called from any thread; Run by one.
 class EventLoop {
@@ -34,6 +35,8 @@ class EventLoop {
   // Inside a turn: there is so much to do that the next one begins kBusyTurn after this one began. Waking a core costs
   // as much as handling twenty messages.
   void ExpectMore() { expects_more_ = true; }
+  // Inside a turn: somebody waits for what comes next, so the next one need not wait. ExpectMore comes before it.
+  void Hurry() { hurries_ = true; }
 
   // Stops this loop on SIGINT and SIGTERM. Call before any thread is started: it blocks the two signals for all of
   // them, and a thread of its own waits for the first. Ends with the process.
@@ -42,13 +45,19 @@ class EventLoop {
  private:
   // False: stopped.
   bool SleepUntil(MonoTime due);
+  // Before the next turn, `took` after this one began.
+  void Pace(absl::Duration took);
+  void WakeForTask();
 
   const Clock& clock_;
   bool expects_more_ = false;  // loop thread
+  bool hurries_ = false;       // loop thread
   BoundedQueue<std::function<void()>> posted_;
   Mutex mu_;
   CondVar cv_;
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
+  bool has_task_ ABSL_GUARDED_BY(mu_) = false;
+  bool paces_ ABSL_GUARDED_BY(mu_) = false;  // only a task may end the sleep
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };
 

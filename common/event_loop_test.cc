@@ -96,7 +96,49 @@ TEST(EventLoop, TurnsAreAtLeastOneMillisecondApartUnderLoad) {
     if (++turns == 20) loop.Stop();
     return now.mono;
   });
-  EXPECT_GE(clock.Read().mono - start, 20 * EventLoop::kMinTurn);
+  EXPECT_GE(clock.Read().mono - start, 19 * EventLoop::kMinTurn);
+}
+
+// Times here are real, so it is many turns together that would take a second if they were paced.
+TEST(EventLoop, APostedTaskDoesNotWaitForThePacing) {
+  const SystemClock clock;
+  EventLoop loop(clock);
+  const MonoTime start = clock.Read().mono;
+  int turns = 0;
+  loop.Run([&](Now) {
+    loop.ExpectMore();
+    EXPECT_TRUE(loop.Post([] {}));
+    if (++turns == 200) loop.Stop();
+    return MonoTime::Max();
+  });
+  EXPECT_LT(clock.Read().mono - start, 200 * EventLoop::kBusyTurn);
+}
+
+TEST(EventLoop, ATurnThatHurriesIsFollowedAtOnce) {
+  const SystemClock clock;
+  EventLoop loop(clock);
+  const MonoTime start = clock.Read().mono;
+  int turns = 0;
+  loop.Run([&](Now now) {
+    loop.Hurry();
+    if (++turns == 1000) loop.Stop();
+    return now.mono;
+  });
+  EXPECT_LT(clock.Read().mono - start, 1000 * EventLoop::kMinTurn);
+}
+
+TEST(EventLoop, ExpectMoreComesBeforeHurry) {
+  const SystemClock clock;
+  EventLoop loop(clock);
+  const MonoTime start = clock.Read().mono;
+  int turns = 0;
+  loop.Run([&](Now now) {
+    loop.Hurry();
+    loop.ExpectMore();
+    if (++turns == 4) loop.Stop();
+    return now.mono;
+  });
+  EXPECT_GE(clock.Read().mono - start, 3 * EventLoop::kBusyTurn);
 }
 
 }  // namespace

@@ -300,7 +300,8 @@ TEST(HttpJson, PrintsProtoNamesAndZeroes) {
   v1::EntityView entity;
   entity.set_entity_id(7);
   EXPECT_EQ(ToJson(entity),
-            "{\"entity_id\":7,\"x_mm\":0,\"y_mm\":0,\"angle_mdeg\":0,\"vx_mm_s\":0,\"vy_mm_s\":0,\"age_ms\":0}\n");
+            "{\"entity_id\":7,\"x_mm\":0,\"y_mm\":0,\"angle_mdeg\":0,\"vx_mm_s\":0,\"vy_mm_s\":0,\"age_ms\":0,"
+            "\"state\":\"\"}\n");
 }
 
 TEST(HttpJson, RefusesWhatIsNotTheMessage) {

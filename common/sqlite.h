@@ -27,6 +27,8 @@ namespace fleet {
 // Dies before its database, and is used by the same thread.
 class Statement {
  public:
+  Statement() = default;  // to be assigned to before it is used
+
   // `parameter` counts from 1; the bytes are copied. A bind that fails is reported by the next Step. Values stay bound
   // until they are bound anew.
   void BindInt(int parameter, int64_t value);

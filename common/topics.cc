@@ -14,11 +14,14 @@ struct TopicName {
   DeviceTopic topic;
   absl::string_view name;
 };
-constexpr std::array<TopicName, 4> kTopicNames = {{
+constexpr std::array<TopicName, kDeviceTopics> kTopicNames = {{
     {DeviceTopic::kHeartbeat, "heartbeat"},
     {DeviceTopic::kState, "state"},
     {DeviceTopic::kStatus, "status"},
     {DeviceTopic::kCommandAck, "command/ack"},
+    {DeviceTopic::kEvent, "event"},
+    {DeviceTopic::kTelemetry, "telemetry"},
+    {DeviceTopic::kLedger, "ledger"},
 }};
 
 }  // namespace
@@ -29,6 +32,14 @@ std::string TopicOf(const DeviceId& device, DeviceTopic topic) {
 
 std::string SegmentTopic(const DeviceId& device) {
   return absl::StrCat("server/", device.view(), "/segment");
+}
+
+std::string CancelTopic(const DeviceId& device) {
+  return absl::StrCat("server/", device.view(), "/cancel");
+}
+
+std::string ReceiptTopic(const DeviceId& device) {
+  return absl::StrCat("server/", device.view(), "/receipt");
 }
 
 std::optional<ParsedDeviceTopic> ParseDeviceTopic(absl::string_view text) {

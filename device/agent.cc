@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/str_cat.h"
 #include "common/codec.h"
 #include "fleet/v1/to_device.pb.h"
 
 namespace fleet::device {
 namespace {
 
-std::vector<EntityId> IdsOf(const std::vector<DrivenEntity>& entities) {
-  std::vector<EntityId> ids;
-  for (const DrivenEntity& entity : entities) ids.push_back(entity.id);
-  return ids;
+const SpoolContents* ContentsOf(const AgentOptions& options) {
+  return options.spool ? &*options.spool : nullptr;
+}
+
+std::string Millis(absl::Duration silent) {
+  return absl::StrCat(absl::ToInt64Milliseconds(silent));
 }
 
 }  // namespace
@@ -26,18 +29,26 @@ Agent::Agent(AgentOptions options, Now now)
       status_topic_(TopicOf(device_, DeviceTopic::kStatus)),
       ack_topic_(TopicOf(device_, DeviceTopic::kCommandAck)),
       segment_topic_(SegmentTopic(device_)),
+      cancel_topic_(CancelTopic(device_)),
+      receipt_topic_(ReceiptTopic(device_)),
       heartbeat_(device_, options.epoch, {now.mono + options.phase, options.heartbeat_period}),
-      gate_({.key = options.command_key, .entities = IdsOf(options.entities), .started = now.mono}),
-      executor_(std::move(options.entities)),
+      fail_safe_(options.fail_safe.after, now.mono),
+      outbox_(device_, options.epoch, ContentsOf(options), now),
+      desk_({.key = options.command_key, .entities = std::move(options.entities), .fail_safe = options.fail_safe},
+            ContentsOf(options), updates_),
       reporter_(device_, options.epoch, {now.mono + options.phase, options.state_period}) {
   status_.set_epoch(options.epoch);
   status_.set_started_unix_ms(std::max<int64_t>(options.started_unix_ms, 0));
   status_.set_version(options.version);
-  for (const DrivenEntity& entity : executor_.entities()) status_.add_entity_ids(Number(entity.id));
+  for (const DrivenEntity& entity : executor().entities()) status_.add_entity_ids(Number(entity.id));
+  Tell(v1::EVENT_KIND_STARTED, options.version, now);
 }
 
 std::vector<Subscription> Agent::Subscriptions() const {
-  return {{.filter = segment_topic_, .qos = 1}, {.filter = kServerBeatTopic, .qos = 0}};
+  return {{.filter = segment_topic_, .qos = 1},
+          {.filter = cancel_topic_, .qos = 1},
+          {.filter = receipt_topic_, .qos = 1},
+          {.filter = kServerBeatTopic, .qos = 0}};
 }
 
 uint64_t Agent::made(DeviceTopic topic) const {
@@ -50,85 +61,157 @@ uint64_t Agent::made(DeviceTopic topic) const {
       return counters_.statuses;
     case DeviceTopic::kCommandAck:
       return counters_.command_reports;
+    case DeviceTopic::kEvent:
+    case DeviceTopic::kTelemetry:
+    case DeviceTopic::kLedger:
+      return made_[static_cast<size_t>(topic)];
   }
   return 0;
 }
 
 void Agent::Handle(const Input& input, Now now, Effects& effects) {
   std::visit([&](const auto& in) { On(in, now, effects); }, input);
-  Keep(updates_);
+  SettleUpdates(now.mono, effects);
   // What was refused just now would only be refused again: it waits for the next turn.
-  if (!std::holds_alternative<PublishRefused>(input)) ReportUpdates(effects);
+  if (std::holds_alternative<PublishRefused>(input)) return;
+  ReportUpdates(effects);
+  if (status_is_due_ && link_up_) SayStatus(effects);
 }
 
 void Agent::TakeTurn(Now now, Effects& effects) {
-  executor_.Tick(now.mono, updates_, effects);
-  Keep(updates_);
+  desk_.Tick(now.mono, updates_, effects);
+  CheckFailSafe(now, effects);
+  SettleUpdates(now.mono, effects);
   ReportUpdates(effects);
-  if (!link_up_) return;
-  heartbeat_.Tick(now, effects);
-  reporter_.Tick(executor_.entities(), now, effects);
+  if (link_up_) {
+    if (status_is_due_) SayStatus(effects);
+    heartbeat_.Tick(now, effects);
+    reporter_.Tick(executor().entities(), now, effects);
+  }
+  if (now.mono < outbox_.NextDue()) return;
+  const size_t from = effects.publish.size();
+  outbox_.Tick(now, effects);
+  CountStreams(effects, from);
+}
+
+void Agent::Flush(Now now, Effects& effects) {
+  const size_t from = effects.publish.size();
+  outbox_.Flush(now, effects);
+  CountStreams(effects, from);
+  SettleUpdates(now.mono, effects);
 }
 
 void Agent::On(const LinkUp&, Now now, Effects& effects) {
   link_up_ = true;
-  ++counters_.statuses;
-  effects.publish.push_back(MakeStatus(v1::PRESENCE_ONLINE));
+  SayStatus(effects);
   heartbeat_.Resume(now, effects);
   reporter_.Resume(now.mono);
+  outbox_.LinkUp(now);
 }
 
-void Agent::On(const LinkDown&, Now, Effects&) {
+void Agent::On(const LinkDown&, Now now, Effects&) {
   if (link_up_) ++counters_.link_losses;
   link_up_ = false;
+  outbox_.LinkDown(now);
 }
 
 void Agent::On(const Arrived& arrived, Now now, Effects& effects) {
-  if (arrived.topic == segment_topic_) {
-    if (const auto order = gate_.Judge(arrived.payload, server_time_, now.mono, updates_)) {
-      executor_.Start(*order, now.mono, updates_, effects);
+  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_) {
+    if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now.mono, updates_, effects)) {
+      outbox_.Add(*std::move(event), now);
     }
   } else if (arrived.topic == kServerBeatTopic) {
-    HearBeat(arrived, now.mono);
+    HearBeat(arrived, now);
+  } else if (arrived.topic == receipt_topic_) {
+    HearReceipt(arrived, now);
   } else {
     ++counters_.unknown_topics;
   }
 }
 
 void Agent::On(const PoseFed& fed, Now now, Effects&) {
-  executor_.Feed(fed, now.mono);
+  desk_.Feed(fed, now.mono);
 }
 
 void Agent::On(const SegmentEnded& ended, Now now, Effects& effects) {
-  executor_.End(ended, now.mono, updates_, effects);
+  desk_.End(ended, now.mono, updates_, effects);
 }
 
 void Agent::On(const ControllersChanged& changed, Now now, Effects&) {
-  executor_.SetListening(changed.listening, now.mono);
+  desk_.SetListening(changed.listening, now.mono);
 }
 
-void Agent::On(const PublishRefused& refused, Now, Effects&) {
+void Agent::On(const PublishRefused& refused, Now now, Effects&) {
   ++counters_.refused_publications;
-  if (refused.publication.topic != ack_topic_) return;  // live data; a status is said again on the next connect
-  v1::CommandReport report;
-  if (!report.ParseFromString(refused.publication.payload)) return;
-  waiting_.insert(waiting_.begin(), report.updates().begin(), report.updates().end());
+  const std::string& topic = refused.publication.topic;
+  if (topic == status_topic_) {
+    status_is_due_ = true;
+  } else if (topic == ack_topic_) {
+    v1::CommandReport report;
+    if (!report.ParseFromString(refused.publication.payload)) return;
+    waiting_.insert(waiting_.begin(), report.updates().begin(), report.updates().end());
+  } else if (refused.publication.qos > 0) {
+    outbox_.Refused(refused.publication, now);
+  }
 }
 
-void Agent::HearBeat(const Arrived& arrived, MonoTime now) {
+void Agent::On(const SpoolDone& done, Now now, Effects& effects) {
+  desk_.Done(done, now.mono, updates_, effects);
+  const size_t from = effects.publish.size();
+  outbox_.Done(done, now);
+  CountStreams(effects, from);
+}
+
+void Agent::On(const SamplesTaken& taken, Now now, Effects&) {
+  for (const Sample& sample : taken.samples) outbox_.Add(sample, now);
+}
+
+void Agent::On(const EventTold& told, Now now, Effects&) {
+  outbox_.Add(told.event, now);
+}
+
+void Agent::HearBeat(const Arrived& arrived, Now now) {
   v1::ServerBeat beat;
   // A beat that the broker kept is old, and how old nobody knows.
-  if (arrived.retained || !Decode(arrived.payload, beat).ok()) {
+  if (arrived.retained || !Decode(arrived.payload, beat).ok() || !desk_.Hear(beat, now.mono)) {
     ++counters_.bad_beats;
     return;
   }
-  server_time_.Hear(beat, now);
+  const std::optional<absl::Duration> silent = fail_safe_.Hear(now.mono);
+  if (!silent) return;
+  Tell(v1::EVENT_KIND_FAIL_SAFE_OFF, Millis(*silent), now);
+  status_is_due_ = true;
 }
 
-void Agent::Keep(std::vector<v1::CommandUpdate>& updates) {
-  if (updates.empty()) return;
-  waiting_.insert(waiting_.end(), std::make_move_iterator(updates.begin()), std::make_move_iterator(updates.end()));
-  updates.clear();
+void Agent::HearReceipt(const Arrived& arrived, Now now) {
+  v1::Receipt receipt;
+  if (!Decode(arrived.payload, receipt).ok()) {
+    ++counters_.bad_receipts;
+    return;
+  }
+  outbox_.Hear(receipt, now);
+}
+
+void Agent::CheckFailSafe(Now now, Effects& effects) {
+  const std::optional<absl::Duration> silent = fail_safe_.Tick(now.mono);
+  if (!silent) return;
+  desk_.EnterFailSafe(now.mono, updates_, effects);
+  Tell(v1::EVENT_KIND_FAIL_SAFE_ON, Millis(*silent), now);
+  status_is_due_ = true;
+}
+
+void Agent::Tell(v1::EventKind kind, std::string detail, Now now) {
+  v1::Event event;
+  event.set_kind(kind);
+  event.set_detail(std::move(detail));
+  outbox_.Add(std::move(event), now);
+}
+
+void Agent::SettleUpdates(MonoTime now, Effects& effects) {
+  desk_.Settle(updates_, now, effects.spool);
+  if (updates_.empty()) return;
+  waiting_.insert(waiting_.end(), std::make_move_iterator(updates_.begin()), std::make_move_iterator(updates_.end()));
+  updates_.clear();
   while (waiting_.size() > kMaxWaitingUpdates) {
     waiting_.pop_front();
     ++counters_.dropped_updates;
@@ -148,9 +231,22 @@ void Agent::ReportUpdates(Effects& effects) {
   }
 }
 
+void Agent::SayStatus(Effects& effects) {
+  status_is_due_ = false;
+  ++counters_.statuses;
+  effects.publish.push_back(MakeStatus(v1::PRESENCE_ONLINE));
+}
+
+void Agent::CountStreams(const Effects& effects, size_t from) {
+  for (size_t i = from; i < effects.publish.size(); ++i) {
+    if (const auto topic = ParseDeviceTopic(effects.publish[i].topic)) ++made_[static_cast<size_t>(topic->topic)];
+  }
+}
+
 Publication Agent::MakeStatus(v1::Presence presence) const {
   v1::Status status = status_;
   status.set_presence(presence);
+  status.set_fail_safe(fail_safe_.on() && presence == v1::PRESENCE_ONLINE);
   return {.topic = status_topic_, .payload = status.SerializeAsString(), .qos = 1, .retain = true};
 }
 

@@ -1,6 +1,7 @@
 // The device agent, without the world: what it hears goes in, what it wants done comes out.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -13,14 +14,15 @@
 #include "common/mqtt_link.h"
 #include "common/signing.h"
 #include "common/topics.h"
-#include "device/command_gate.h"
+#include "device/command_desk.h"
 #include "device/effects.h"
 #include "device/entity_driver.h"
 #include "device/entity_reporter.h"
+#include "device/fail_safe.h"
 #include "device/heartbeat.h"
 #include "device/inputs.h"
-#include "device/segment_executor.h"
-#include "device/server_time.h"
+#include "device/outbox.h"
+#include "device/spool.h"
 #include "fleet/v1/to_server.pb.h"
 
 namespace fleet::device {
@@ -34,6 +36,8 @@ struct AgentOptions {
   absl::Duration state_period = absl::Milliseconds(100);  // zero: no state reports
   absl::Duration phase;                                   // shifts both, so that many agents do not speak at once
   std::optional<CommandKey> command_key;
+  FailSafeOptions fail_safe;
+  std::optional<SpoolContents> spool;  // absent: no spool, a restart forgets
   std::vector<DrivenEntity> entities;  // at most 256, each id once
 };
 
@@ -41,8 +45,9 @@ struct AgentOptions {
 absl::Duration PeriodOf(double rate_hz);
 
 // Says online on every connect, then a heartbeat every period and a state report every period while connected; judges,
-// runs and answers commands (docs/protocol.md). Answers that find no link wait for the next one, at most
-// kMaxWaitingUpdates of them; beyond that the oldest are dropped and counted. Bad bytes are counted and left behind.
+// runs and answers commands, keeps the durable streams, and falls to its fail-safe when the server is silent
+// (docs/protocol.md). Answers that find no link wait for the next one, at most kMaxWaitingUpdates of them; beyond that
+// the oldest are dropped and counted: the server asks again. Bad bytes are counted and left behind.
 //
 // No threads, no clocks, no I/O: the owner calls Handle for every input, Tick at NextDue, and carries out the effects.
 class Agent {
@@ -58,6 +63,7 @@ class Agent {
     uint64_t refused_publications = 0;  // by the link
     uint64_t dropped_updates = 0;       // more than kMaxWaitingUpdates waited
     uint64_t bad_beats = 0;
+    uint64_t bad_receipts = 0;
     uint64_t unknown_topics = 0;
   };
 
@@ -68,9 +74,11 @@ class Agent {
     if (now.mono >= NextDue()) TakeTurn(now, effects);
   }
   MonoTime NextDue() const {
-    const MonoTime ends = executor_.NextDue();
-    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), ends}) : ends;
+    const MonoTime due = std::min({desk_.NextDue(), fail_safe_.NextDue(), outbox_.NextDue()});
+    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), due}) : due;
   }
+  // Before a clean stop: what is only in memory goes to the spool.
+  void Flush(Now now, Effects& effects);
 
   // What the link needs.
   Publication Will() const { return MakeStatus(v1::PRESENCE_LOST); }
@@ -82,8 +90,11 @@ class Agent {
   // Publications made of this kind; those that the link refused are included.
   uint64_t made(DeviceTopic topic) const;
   const Counters& counters() const { return counters_; }
-  const CommandGate& gate() const { return gate_; }
-  const SegmentExecutor& executor() const { return executor_; }
+  const CommandGate& gate() const { return desk_.gate(); }
+  const CommandMemory& memory() const { return desk_.memory(); }
+  const SegmentExecutor& executor() const { return desk_.executor(); }
+  const Outbox& outbox() const { return outbox_; }
+  bool fail_safe() const { return fail_safe_.on(); }
 
  private:
   void TakeTurn(Now now, Effects& effects);
@@ -95,25 +106,37 @@ class Agent {
   void On(const SegmentEnded& ended, Now now, Effects& effects);
   void On(const ControllersChanged& changed, Now now, Effects& effects);
   void On(const PublishRefused& refused, Now now, Effects& effects);
+  void On(const SpoolDone& done, Now now, Effects& effects);
+  void On(const SamplesTaken& taken, Now now, Effects& effects);
+  void On(const EventTold& told, Now now, Effects& effects);
 
-  void HearBeat(const Arrived& arrived, MonoTime now);
-  void Keep(std::vector<v1::CommandUpdate>& updates);
+  void HearBeat(const Arrived& arrived, Now now);
+  void HearReceipt(const Arrived& arrived, Now now);
+  void CheckFailSafe(Now now, Effects& effects);
+  void Tell(v1::EventKind kind, std::string detail, Now now);
+  void SettleUpdates(MonoTime now, Effects& effects);
   void ReportUpdates(Effects& effects);
+  void SayStatus(Effects& effects);
+  void CountStreams(const Effects& effects, size_t from);
   Publication MakeStatus(v1::Presence presence) const;
 
   const DeviceId device_;
   const std::string status_topic_;
   const std::string ack_topic_;
   const std::string segment_topic_;
+  const std::string cancel_topic_;
+  const std::string receipt_topic_;
   v1::Status status_;  // all but the presence
   bool link_up_ = false;
+  bool status_is_due_ = false;  // it changed, or the link did not take it
   Heartbeat heartbeat_;
-  ServerTime server_time_;
-  CommandGate gate_;
-  SegmentExecutor executor_;
-  EntityReporter reporter_;
+  FailSafe fail_safe_;
+  Outbox outbox_;
   std::vector<v1::CommandUpdate> updates_;  // of this turn
-  std::deque<v1::CommandUpdate> waiting_;   // for a link that takes them, oldest first
+  CommandDesk desk_;
+  EntityReporter reporter_;
+  std::deque<v1::CommandUpdate> waiting_;       // for a link that takes them, oldest first
+  std::array<uint64_t, kDeviceTopics> made_{};  // of the durable streams
   Counters counters_;
 };
 

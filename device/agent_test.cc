@@ -245,7 +245,8 @@ TEST_F(AgentTest, ABeatThatTheBrokerKeptTellsNoTime) {
   Handle(LinkUp{});
   Handle(Arrived{.topic = kServerBeatTopic, .payload = BeatAt(clock_).SerializeAsString(), .retained = true});
   Command(LineFor(1, 7, clock_));
-  EXPECT_EQ(Parse<v1::CommandReport>(Take(kAck).at(0)).updates(0).reason(), "clock_unknown");
+  EXPECT_EQ(Parse<v1::CommandReport>(Take(kAck).at(0)).updates(0).reason(), "memory_lost");
+  EXPECT_EQ(agent_->counters().bad_beats, 1);
 }
 
 TEST_F(AgentTest, ARateOfZeroReportsNothing) {
@@ -267,6 +268,7 @@ TEST_F(AgentTest, PhasesSpreadAgentsOverThePeriod) {
   options.phase = absl::Milliseconds(37);
   Agent agent(std::move(options), clock_);
   agent.Handle(LinkUp{}, clock_, effects_);
+  agent.Tick(clock_, effects_);  // says that it started
   EXPECT_EQ(agent.NextDue(), clock_.Read().mono + absl::Milliseconds(37));
 }
 

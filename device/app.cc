@@ -9,12 +9,14 @@
 namespace fleet::device {
 
 App::App(AppOptions options, const Clock& clock, EventLoop& loop)
-    : loop_(loop),
+    : clock_(clock),
+      loop_(loop),
       inbox_(kInboxCapacity, 1, [this] { loop_.Wake(); }),
       agent_(std::move(options.agent), clock.Read()) {}
 
 App::~App() {
   if (api_) api_->Stop();  // it pushes into the inbox
+  if (spool_) spool_->Stop();
 }
 
 absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& clock, EventLoop& loop) {
@@ -24,7 +26,17 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
   for (const DrivenEntity& entity : options.agent.entities) {
     if (entity.driver->is_external()) api_options.external_entities.push_back(entity.id);
   }
+  std::unique_ptr<SpoolFile> spool = std::move(options.spool);
+  if (spool) options.agent.spool = spool->contents();
+  const std::string spool_problem = options.spool_problem;
   auto app = std::unique_ptr<App>(new App(std::move(options), clock, loop));
+  if (spool) app->OpenSpool(std::move(spool));
+  if (!spool_problem.empty()) {
+    v1::Event event;
+    event.set_kind(v1::EVENT_KIND_SPOOL_FAILED);
+    event.set_detail(spool_problem);
+    app->Push(EventTold{std::move(event)});
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<MqttLink> link,
                    PahoLink::Open(app->agent_.CompleteLinkOptions(link_options),
                                   [a = app.get()](LinkEvent event) { a->inbox_.PushEvent(0, std::move(event)); }));
@@ -40,16 +52,33 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
   return app;
 }
 
+void App::OpenSpool(std::unique_ptr<SpoolFile> file) {
+  spool_ = std::make_unique<Spool>(std::move(file), clock_, [this](SpoolDone done) {
+    FLEET_CHECK(inbox_.Push(0, std::move(done))) << "an answer of the spool found no room";
+  });
+  agent_.SetSpoolSink([this](SpoolWork work) { spool_->Push(std::move(work)); });
+}
+
+// What a program on the device was told is taken is taken, so the last of it comes before the flush.
 absl::Status App::Run() {
   loop_.Run([this](Now now) { return Turn(now); });
+  if (api_) api_->Stop();
+  const Now now = clock_.Read();
+  HandleInbox(now);
+  agent_.Flush(now);
+  if (spool_) spool_->Stop();
   return agent_.Close(kCloseTimeout);
 }
 
-MonoTime App::Turn(Now now) {
+void App::HandleInbox(Now now) {
   inbox_.Drain([&](Inbox::Item& item) {
     Log(item.input, now.mono);
     agent_.Handle(item.input, now);
   });
+}
+
+MonoTime App::Turn(Now now) {
+  HandleInbox(now);
   if (api_) {
     api_->SetLinkUp(agent_.agent().link_up());
     if (const bool listening = api_->listening(); listening != listening_) {
@@ -63,6 +92,11 @@ MonoTime App::Turn(Now now) {
 
 void App::Log(const Input& input, MonoTime now) {
   const absl::string_view id = agent_.agent().device().view();
+  if (const auto* done = std::get_if<SpoolDone>(&input); done != nullptr && !done->status.ok()) {
+    if (const auto skipped = spool_log_.Allow(now)) {
+      LogError("spool cannot be written device_id={} error={} skipped={}", id, done->status.message(), *skipped);
+    }
+  }
   if (std::holds_alternative<LinkUp>(input)) LogInfo("broker connected device_id={}", id);
   const auto* down = std::get_if<LinkDown>(&input);
   if (down == nullptr) return;

@@ -13,17 +13,21 @@
 #include "device/inbox.h"
 #include "device/linked_agent.h"
 #include "device/local_api.h"
+#include "device/spool.h"
 
 namespace fleet::device {
 
 struct AppOptions {
   LinkOptions link;  // where the broker is; the rest comes from the agent
   AgentOptions agent;
-  std::string http_listen;  // empty: no local API
+  std::string http_listen;           // empty: no local API
+  std::unique_ptr<SpoolFile> spool;  // null: a restart forgets
+  std::string spool_problem;         // why there is none; becomes an event
 };
 
-// Wires   link and local API --inbox--> loop --> agent --> link and local API.   One thread of ours, the loop; the
-// library behind the link and the HTTP server have their own and touch nothing but the inbox and the feed.
+// Wires   link, local API and spool --inbox--> loop --> agent --> link, local API and spool.   Two threads of ours, the
+// loop and the spool's; the library behind the link and the HTTP server have their own. All but the loop touch nothing
+// but the inbox and the feed.
 class App {
  public:
   static constexpr size_t kInboxCapacity = 1024;
@@ -33,7 +37,8 @@ class App {
   static absl::StatusOr<std::unique_ptr<App>> Open(AppOptions options, const Clock& clock, EventLoop& loop);
   ~App();
 
-  // Runs until the loop is stopped, then says goodbye. The status of that goodbye.
+  // Runs until the loop is stopped, then brings to the disk what is only in memory and says goodbye. The status of that
+  // goodbye.
   absl::Status Run();
 
   // Any thread; for drivers that know by themselves when a segment has ended. False: full, dropped and counted.
@@ -42,16 +47,21 @@ class App {
  private:
   App(AppOptions options, const Clock& clock, EventLoop& loop);
   MonoTime Turn(Now now);
+  void OpenSpool(std::unique_ptr<SpoolFile> file);
+  void HandleInbox(Now now);
   void Log(const Input& input, MonoTime now);
   void LogRefusals(MonoTime now);
 
+  const Clock& clock_;
   EventLoop& loop_;
   Inbox inbox_;
   std::unique_ptr<LocalApi> api_;  // null: none
+  std::unique_ptr<Spool> spool_;   // null: none
   LinkedAgent agent_;              // its link stops pushing before the inbox goes
   bool listening_ = false;
   uint64_t refusals_ = 0;  // as last seen
   LogLimit link_log_{absl::Seconds(10)};
+  LogLimit spool_log_{absl::Seconds(10)};
   LogLimit refusal_log_{absl::Seconds(10)};
 };
 

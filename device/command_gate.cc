@@ -7,73 +7,86 @@
 namespace fleet::device {
 namespace {
 
+// Year 36812. What was issued later is nonsense, and must not overflow.
+constexpr uint64_t kLatestMs = uint64_t{1} << 50;
+
+struct Wording {
+  absl::string_view word;
+  v1::CommandState state = v1::COMMAND_STATE_REJECTED;
+};
+
+Wording WordingOf(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kOversized:
+      return {"oversized"};
+    case Refusal::kMalformed:
+      return {"malformed"};
+    case Refusal::kBadSignature:
+      return {"bad_signature"};
+    case Refusal::kWrongVersion:
+      return {"wrong_version"};
+    case Refusal::kDuplicate:
+      return {"duplicate"};
+    case Refusal::kBadTtl:
+      return {"bad_ttl"};
+    case Refusal::kClockUnknown:
+      return {"clock_unknown"};
+    case Refusal::kMemoryLost:
+      return {"memory_lost", v1::COMMAND_STATE_UNKNOWN};
+    case Refusal::kExpired:
+      return {"expired", v1::COMMAND_STATE_EXPIRED};
+    case Refusal::kUnknownEntity:
+      return {"unknown_entity"};
+    case Refusal::kBadSegment:
+      return {"bad_segment"};
+    case Refusal::kStopped:
+      return {"stopped", v1::COMMAND_STATE_CANCELLED};
+    case Refusal::kNewerKnown:
+      return {"newer_known", v1::COMMAND_STATE_SUPERSEDED};
+    case Refusal::kOverloaded:
+      return {"overloaded"};
+  }
+  return {};
+}
+
 v1::CommandUpdate Answer(uint64_t command_id, Refusal refusal) {
+  const Wording wording = WordingOf(refusal);
   v1::CommandUpdate update;
   update.set_command_id(command_id);
-  update.set_state(refusal == Refusal::kExpired ? v1::COMMAND_STATE_EXPIRED : v1::COMMAND_STATE_REJECTED);
-  const absl::string_view word = Word(refusal);
-  update.set_reason(word.data(), word.size());
+  update.set_state(wording.state);
+  update.set_reason(wording.word.data(), wording.word.size());
   return update;
+}
+
+int64_t IssuedMs(const v1::Command& command) {
+  return static_cast<int64_t>(std::min(command.issued_unix_ms(), kLatestMs));
 }
 
 }  // namespace
 
 absl::string_view Word(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::kOversized:
-      return "oversized";
-    case Refusal::kMalformed:
-      return "malformed";
-    case Refusal::kBadSignature:
-      return "bad_signature";
-    case Refusal::kDuplicate:
-      return "duplicate";
-    case Refusal::kWrongVersion:
-      return "wrong_version";
-    case Refusal::kBadTtl:
-      return "bad_ttl";
-    case Refusal::kClockUnknown:
-      return "clock_unknown";
-    case Refusal::kBeforeStart:
-      return "before_start";
-    case Refusal::kExpired:
-      return "expired";
-    case Refusal::kUnknownEntity:
-      return "unknown_entity";
-    case Refusal::kBadSegment:
-      return "bad_segment";
-    case Refusal::kOverloaded:
-      return "overloaded";
-  }
-  return "";
+  return WordingOf(refusal).word;
 }
 
 CommandGate::CommandGate(Options options) : options_(std::move(options)) {}
 
-std::optional<SegmentOrder> CommandGate::Judge(absl::string_view payload, const ServerTime& time, MonoTime now,
-                                               std::vector<v1::CommandUpdate>& updates) {
-  int64_t remaining_ms = 0;
+std::optional<PassedCommand> CommandGate::Judge(absl::string_view payload, const ServerTime& time, MonoTime now,
+                                                CommandMemory& memory, std::vector<v1::CommandUpdate>& updates) {
+  const std::optional<int64_t> server_now_ms = time.NowMs(now);
   std::optional<Refusal> refusal = Open(payload);
-  const bool is_new = command_.id() != 0 && !remembered_.contains(command_.id());
+  const RememberedCommand* known = memory.Find(command_.id());
+  if (!refusal) refusal = known != nullptr ? Refusal::kDuplicate : JudgeNew(server_now_ms, memory);
   if (!refusal) {
-    if (!is_new) {
-      refusal = Refusal::kDuplicate;
-    } else if (!Remember(now)) {
-      refusal = Refusal::kOverloaded;
-    } else if (refusal = CheckTime(time, now, remaining_ms); !refusal) {
-      refusal = CheckSegment();
-    }
+    ++passed_;
+    return Pass(*server_now_ms, now);
   }
-  if (refusal) {
-    ++refused_[static_cast<size_t>(*refusal)];
-    if (is_new) updates.push_back(Answer(command_.id(), *refusal));
-    return std::nullopt;
+  ++refused_[static_cast<size_t>(*refusal)];
+  if (refusal == Refusal::kDuplicate) {
+    updates.push_back(UpdateOf(*known));
+  } else if (command_.id() != 0 && known == nullptr) {
+    updates.push_back(Answer(command_.id(), *refusal));
   }
-  ++passed_;
-  return SegmentOrder{.command = CommandId{command_.id()},
-                      .entity = EntityId{command_.segment().entity_id()},
-                      .segment = command_.segment(),
-                      .expires_at = now + absl::Milliseconds(remaining_ms)};
+  return std::nullopt;
 }
 
 std::optional<Refusal> CommandGate::Open(absl::string_view payload) {
@@ -90,36 +103,53 @@ std::optional<Refusal> CommandGate::Open(absl::string_view payload) {
   return std::nullopt;
 }
 
-bool CommandGate::Remember(MonoTime now) {
-  if (remembered_.size() >= kMaxRemembered) {
-    absl::erase_if(remembered_, [now](const auto& entry) { return entry.second <= now; });
-    if (remembered_.size() >= kMaxRemembered) return false;
-  }
-  const int64_t ttl_ms = std::min<int64_t>(command_.ttl_ms(), kMaxTtlMs);
-  remembered_.emplace(command_.id(), now + absl::Milliseconds(ttl_ms) + kRememberedBeyondTtl);
-  return true;
+std::optional<Refusal> CommandGate::JudgeNew(std::optional<int64_t> server_now_ms, CommandMemory& memory) const {
+  std::optional<Refusal> refusal = CheckTime(server_now_ms, memory);
+  if (refusal == Refusal::kMemoryLost) return refusal;  // and so it is whenever it comes again
+  if (!refusal) refusal = CheckMeaning();
+  if (!refusal) refusal = CheckBarriers(memory);
+  const bool is_remembered = memory.Add(ToRemember(refusal), server_now_ms);
+  if (!refusal && !is_remembered) return Refusal::kOverloaded;
+  return refusal;
 }
 
-std::optional<Refusal> CommandGate::CheckTime(const ServerTime& time, MonoTime now, int64_t& remaining_ms) const {
+std::optional<Refusal> CommandGate::CheckTime(std::optional<int64_t> server_now_ms, const CommandMemory& memory) const {
   const int64_t ttl_ms = command_.ttl_ms();
-  if (ttl_ms == 0 || ttl_ms > kMaxTtlMs) return Refusal::kBadTtl;
-  const std::optional<int64_t> server_now_ms = time.NowMs(now);
-  if (!server_now_ms || *server_now_ms < 0) return Refusal::kClockUnknown;
-  const uint64_t latest_ms = static_cast<uint64_t>(*server_now_ms + kMaxFromFutureMs);
-  if (command_.issued_unix_ms() > latest_ms) return Refusal::kClockUnknown;
-  const int64_t age_ms = *server_now_ms - static_cast<int64_t>(command_.issued_unix_ms());
-  if (age_ms >= ttl_ms) return Refusal::kExpired;
-  if (age_ms > absl::ToInt64Milliseconds(now - options_.started)) return Refusal::kBeforeStart;
-  remaining_ms = ttl_ms - std::max<int64_t>(age_ms, 0);
+  if (ttl_ms == 0 || ttl_ms > CommandMemory::kMaxTtlMs) return Refusal::kBadTtl;
+  const int64_t issued_ms = IssuedMs(command_);
+  if (!memory.ReachesBackTo(command_.id(), issued_ms)) return Refusal::kMemoryLost;
+  if (!server_now_ms || issued_ms > *server_now_ms + kMaxFromFutureMs) return Refusal::kClockUnknown;
+  if (*server_now_ms - issued_ms >= ttl_ms) return Refusal::kExpired;
   return std::nullopt;
+}
+
+std::optional<Refusal> CommandGate::CheckMeaning() const {
+  return command_.has_cancel() ? CheckCancel() : CheckSegment();
+}
+
+std::optional<Refusal> CommandGate::CheckCancel() const {
+  const v1::Cancel& cancel = command_.cancel();
+  switch (cancel.target_case()) {
+    case v1::Cancel::kCommandId:
+      if (cancel.command_id() == 0) return Refusal::kBadSegment;
+      return std::nullopt;
+    case v1::Cancel::kEntityId:
+      if (!Drives(cancel.entity_id())) return Refusal::kUnknownEntity;
+      return std::nullopt;
+    case v1::Cancel::kDevice:
+    case v1::Cancel::kStop:
+      if (!cancel.device() && !cancel.stop()) return Refusal::kBadSegment;
+      return std::nullopt;
+    default:
+      return Refusal::kBadSegment;
+  }
 }
 
 std::optional<Refusal> CommandGate::CheckSegment() const {
   if (!command_.has_segment()) return Refusal::kBadSegment;
   const v1::Segment& segment = command_.segment();
-  if (std::ranges::find(options_.entities, EntityId{segment.entity_id()}) == options_.entities.end()) {
-    return Refusal::kUnknownEntity;
-  }
+  if (!Drives(segment.entity_id())) return Refusal::kUnknownEntity;
+  if (segment.mode() > v1::SEGMENT_MODE_APPEND || segment.mode() < 0) return Refusal::kBadSegment;
   if (segment.start_speed_mm_s() < 0 || segment.end_speed_mm_s() < 0) return Refusal::kBadSegment;
   switch (segment.type()) {
     case v1::SEGMENT_TYPE_HOLD:
@@ -132,6 +162,46 @@ std::optional<Refusal> CommandGate::CheckSegment() const {
     default:
       return Refusal::kBadSegment;
   }
+}
+
+std::optional<Refusal> CommandGate::CheckBarriers(const CommandMemory& memory) const {
+  // A cancel that comes late does no harm: it takes back only what has a lower id than its own.
+  if (command_.has_cancel()) return std::nullopt;
+  const uint32_t entity_id = command_.segment().entity_id();
+  if (command_.id() < memory.CancelledBelow(entity_id)) return Refusal::kStopped;
+  if (command_.id() < memory.ReplacedBelow(entity_id)) return Refusal::kNewerKnown;
+  return std::nullopt;
+}
+
+bool CommandGate::Drives(uint32_t entity_id) const {
+  return std::ranges::find(options_.entities, EntityId{entity_id}) != options_.entities.end();
+}
+
+RememberedCommand CommandGate::ToRemember(std::optional<Refusal> refusal) const {
+  RememberedCommand known{.id = command_.id(), .is_cancel = command_.has_cancel()};
+  known.expires_ms = IssuedMs(command_) + std::min<int64_t>(command_.ttl_ms(), CommandMemory::kMaxTtlMs);
+  known.entity_id = known.is_cancel ? command_.cancel().entity_id() : command_.segment().entity_id();
+  if (refusal) {
+    const Wording wording = WordingOf(*refusal);
+    known.state = wording.state;
+    known.reason.assign(wording.word.data(), wording.word.size());
+    return known;
+  }
+  known.state = v1::COMMAND_STATE_ACCEPTED;
+  known.is_barrier =
+      known.is_cancel ? !command_.cancel().has_command_id() : command_.segment().mode() != v1::SEGMENT_MODE_APPEND;
+  return known;
+}
+
+PassedCommand CommandGate::Pass(int64_t server_now_ms, MonoTime now) const {
+  const CommandId id{command_.id()};
+  const int64_t issued_ms = IssuedMs(command_);
+  if (command_.has_cancel()) return CancelOrder{.command = id, .issued_ms = issued_ms, .cancel = command_.cancel()};
+  const int64_t age_ms = std::max<int64_t>(server_now_ms - issued_ms, 0);
+  return SegmentOrder{.command = id,
+                      .entity = EntityId{command_.segment().entity_id()},
+                      .segment = command_.segment(),
+                      .expires_at = now + absl::Milliseconds(command_.ttl_ms() - age_ms)};
 }
 
 }  // namespace fleet::device

@@ -26,7 +26,8 @@ class ControllerFeedTest : public testing::Test {
 
   FakeClock clock_;
   int changes_ = 0;
-  ControllerFeed feed_{clock_, [this] { ++changes_; }};
+  std::vector<CommandId> expired_;
+  ControllerFeed feed_{clock_, [this] { ++changes_; }, [this](CommandId command) { expired_.push_back(command); }};
 };
 
 TEST_F(ControllerFeedTest, ReadersHearOfSegments) {
@@ -44,7 +45,7 @@ TEST_F(ControllerFeedTest, ReadersHearOfSegments) {
   EXPECT_EQ(event.from_x_mm(), -5);
   EXPECT_EQ(event.v1_mm_s(), 70);
   EXPECT_EQ(event.type(), "arc_left");
-  EXPECT_EQ(event.expires_in_ms(), 3000);
+  EXPECT_EQ(event.expires_in_ms(), 2000);
   EXPECT_EQ(items[0].data.find('\n'), std::string::npos);
   EXPECT_EQ(items[1].event, "stop");
 }
@@ -82,6 +83,45 @@ TEST_F(ControllerFeedTest, ACommandFinishesOnce) {
   EXPECT_FALSE(feed_.Finish(CommandId{2}));
   EXPECT_TRUE(feed_.Finish(CommandId{1}));
   EXPECT_FALSE(feed_.Finish(CommandId{1}));
+}
+
+TEST_F(ControllerFeedTest, WhatExpiresBeforeItIsReadIsNotGivenAndReportedOnce) {
+  const auto first = feed_.Subscribe();
+  const auto second = feed_.Subscribe();
+  feed_.Publish(Started(1, 9));
+  clock_.Advance(absl::Seconds(3));
+  EXPECT_TRUE(Read(*first).empty());
+  EXPECT_TRUE(Read(*second).empty());
+  EXPECT_EQ(expired_, std::vector<CommandId>{CommandId{1}});
+  EXPECT_FALSE(feed_.Finish(CommandId{1}));
+}
+
+TEST_F(ControllerFeedTest, AReaderThatIsTooLateHearsThatItRunsAndMustNotBegin) {
+  const auto controller = feed_.Subscribe();
+  const auto slow = feed_.Subscribe();
+  feed_.Publish(Started(1, 9));
+  EXPECT_EQ(Read(*controller).size(), 1);
+  clock_.Advance(absl::Seconds(3));
+  for (const auto& items : {Read(*slow), Read(*feed_.Subscribe())}) {
+    ASSERT_EQ(items.size(), 1);
+    v1::SegmentEvent event;
+    ASSERT_TRUE(FromJson(items[0].data, event).ok());
+    EXPECT_EQ(event.command_id(), "1");
+    EXPECT_EQ(event.expires_in_ms(), 0);
+  }
+  EXPECT_TRUE(expired_.empty());
+  EXPECT_TRUE(feed_.Finish(CommandId{1}));
+}
+
+TEST_F(ControllerFeedTest, WhatWasReplacedBeforeItWasReadIsNotReported) {
+  const auto reader = feed_.Subscribe();
+  feed_.Publish(Started(1, 9));
+  clock_.Advance(absl::Seconds(3));
+  feed_.Publish(Started(2, 9));
+  const auto items = Read(*reader);
+  ASSERT_EQ(items.size(), 1);
+  EXPECT_NE(items[0].data.find("\"command_id\":\"2\""), std::string::npos);
+  EXPECT_TRUE(expired_.empty());
 }
 
 TEST_F(ControllerFeedTest, AReaderThatDoesNotReadIsCutOff) {

@@ -7,6 +7,7 @@
 #include "common/ids.h"
 #include "common/mqtt_link.h"
 #include "device/segment_order.h"
+#include "device/spool.h"
 
 namespace fleet::device {
 
@@ -23,10 +24,12 @@ using ControllerEvent = std::variant<SegmentStarted, SegmentStopped>;
 struct Effects {
   std::vector<Publication> publish;          // in this order
   std::vector<ControllerEvent> controllers;  // for those who drive external entities
+  SpoolWork spool;                           // for the disk; its number is set by whoever hands it on
 
   void Clear() {
     publish.clear();
     controllers.clear();
+    if (!spool.empty()) spool = {};  // it is mostly, and big
   }
 };
 

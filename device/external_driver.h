@@ -10,7 +10,8 @@ namespace fleet::device {
 // Reports the pose that it was last fed, for kPoseLasts: a pose that nobody renews is not known any more and is left
 // out, so that the server sees it grow old. Hands segments to whoever listens; with nobody listening a segment is
 // refused as "no_controller", at once rather than at its expiry, so that the operator need not wait for the news. If
-// the last listener goes while a segment runs, the executor decides (segment_executor.h).
+// the last listener goes while a segment runs, the executor decides (segment_executor.h); one that expires before a
+// listener has it is ended by a SegmentEnded (controller_feed.h).
 class ExternalDriver : public EntityDriver {
  public:
   static constexpr absl::Duration kPoseLasts = absl::Seconds(2);

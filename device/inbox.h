@@ -13,10 +13,15 @@
 
 namespace fleet::device {
 
-// Keeps news of links apart from everything else, so that no flood of messages can crowd out that a link is up again.
+// Keeps news of links and answers of the spool apart from everything else, so that no flood of messages can crowd out
+// that a link is up again or that a command may start. Samples have a small queue of their own, for they are large.
 // Payloads that are too large anyway are cut just above the limit: enough to be recognised and refused.
 class Inbox {
  public:
+  // More than a spool can owe: what waits for it, what it is doing, and what it refused in one turn.
+  static constexpr size_t kMaxSpoolDones = 8192;
+  static constexpr size_t kMaxSamplesTaken = 4;  // per link; each is at most a megabyte
+
   struct Item {
     uint32_t agent = 0;  // which one it is for, where there are several
     Input input;
@@ -24,15 +29,17 @@ class Inbox {
 
   // `links`: how many links there are; each has few events, for it pauses between attempts to connect.
   Inbox(size_t capacity, size_t links, const std::function<void()>& on_first)
-      : news_(16 * links, on_first), data_(capacity, on_first) {}
+      : news_(16 * links, on_first),
+        dones_(kMaxSpoolDones, on_first),
+        samples_(kMaxSamplesTaken * links, on_first),
+        data_(capacity, on_first) {}
 
   // Any thread. False: full, dropped and counted.
   bool Push(uint32_t agent, Input input) {
     if (auto* arrived = std::get_if<Arrived>(&input)) {
       if (arrived->payload.size() > kMaxPayloadBytes) arrived->payload.resize(kMaxPayloadBytes + 1);
     }
-    const bool is_news = std::holds_alternative<LinkUp>(input) || std::holds_alternative<LinkDown>(input);
-    return (is_news ? news_ : data_).Push({agent, std::move(input)});
+    return QueueOf(input).Push({agent, std::move(input)});
   }
   bool PushEvent(uint32_t agent, LinkEvent event) {
     return std::visit([&](auto& e) { return Push(agent, Input{std::move(e)}); }, event);
@@ -41,16 +48,26 @@ class Inbox {
   // The reader's thread. News first.
   template <typename Visitor>
   void Drain(Visitor visit) {
-    for (BoundedQueue<Item>* queue : {&news_, &data_}) {
+    for (BoundedQueue<Item>* queue : {&news_, &dones_, &samples_, &data_}) {
       queue->TakeAll(taken_);
       for (Item& item : taken_) visit(item);
     }
   }
 
-  uint64_t dropped() const { return news_.dropped() + data_.dropped(); }
+  // Samples that were refused are not in it: whoever brought them was told.
+  uint64_t dropped() const { return news_.dropped() + dones_.dropped() + data_.dropped(); }
 
  private:
+  BoundedQueue<Item>& QueueOf(const Input& input) {
+    if (std::holds_alternative<LinkUp>(input) || std::holds_alternative<LinkDown>(input)) return news_;
+    if (std::holds_alternative<SpoolDone>(input)) return dones_;
+    if (std::holds_alternative<SamplesTaken>(input)) return samples_;
+    return data_;
+  }
+
   BoundedQueue<Item> news_;
+  BoundedQueue<Item> dones_;
+  BoundedQueue<Item> samples_;
   BoundedQueue<Item> data_;
   std::vector<Item> taken_;
 };

@@ -35,6 +35,22 @@ TEST_F(InboxTest, AFloodDoesNotCrowdOutNewsOfTheLink) {
   EXPECT_EQ(KindsOf(inbox), "");
 }
 
+TEST_F(InboxTest, AFloodCrowdsOutNoAnswerOfTheSpool) {
+  Inbox inbox = MakeInbox(1);
+  for (int i = 0; i < 5; ++i) inbox.Push(0, Arrived{});
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(inbox.Push(0, SpoolDone{}));
+  size_t dones = 0;
+  inbox.Drain([&](Inbox::Item& item) { dones += std::holds_alternative<SpoolDone>(item.input) ? 1 : 0; });
+  EXPECT_EQ(dones, 100);
+}
+
+TEST_F(InboxTest, FewSamplesWaitAndWhoeverBringsMoreIsTold) {
+  Inbox inbox = MakeInbox(1000);
+  for (size_t i = 0; i < Inbox::kMaxSamplesTaken; ++i) EXPECT_TRUE(inbox.Push(0, SamplesTaken{}));
+  EXPECT_FALSE(inbox.Push(0, SamplesTaken{}));
+  EXPECT_TRUE(inbox.Push(0, EventTold{}));
+}
+
 TEST_F(InboxTest, WhatIsTooLargeIsCutButStillRecognised) {
   Inbox inbox = MakeInbox(1);
   inbox.Push(0, Arrived{.payload = std::string(1'000'000, 'x')});

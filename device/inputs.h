@@ -3,10 +3,14 @@
 
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/ids.h"
 #include "common/mqtt_link.h"
 #include "device/pose.h"
+#include "device/sample.h"
+#include "device/spool.h"
+#include "fleet/v1/to_server.pb.h"
 
 namespace fleet::device {
 
@@ -18,8 +22,9 @@ struct PoseFed {
 // A controller, or a driver of one's own, says how a segment ended.
 struct SegmentEnded {
   CommandId command{};
-  bool done = true;    // false: failed
-  std::string detail;  // for people
+  bool done = true;      // false: failed
+  std::string detail;    // for people
+  bool expired = false;  // it never began: its time to live was over before a controller could have it
 };
 // Whether any controller listens for segments now.
 struct ControllersChanged {
@@ -30,6 +35,15 @@ struct PublishRefused {
   Publication publication;
 };
 
-using Input = std::variant<LinkUp, LinkDown, Arrived, PoseFed, SegmentEnded, ControllersChanged, PublishRefused>;
+// A program on the device tells something: these go into the durable streams.
+struct SamplesTaken {
+  std::vector<Sample> samples;
+};
+struct EventTold {
+  v1::Event event;
+};
+
+using Input = std::variant<LinkUp, LinkDown, Arrived, PoseFed, SegmentEnded, ControllersChanged, PublishRefused,
+                           SpoolDone, SamplesTaken, EventTold>;
 
 }  // namespace fleet::device

@@ -69,6 +69,17 @@ absl::Status WriteEpoch(const std::string& dir, const std::string& path, uint32_
   return absl::OkStatus();
 }
 
+// For a full card, which has no room for another file but keeps the block of this one: a few bytes within one sector.
+absl::Status OverwriteEpoch(const std::string& path, uint32_t epoch) {
+  const std::string text = absl::StrCat(epoch, "\n");  // never shorter than what it replaces
+  const File file(path, O_WRONLY);
+  if (!file.is_open()) return ErrnoError("open", path);
+  if (write(file.fd(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || fsync(file.fd()) != 0) {
+    return ErrnoError("write", path);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Life> Life::Begin(const std::string& path) {
@@ -83,6 +94,7 @@ absl::StatusOr<Life> Life::Begin(const std::string& path) {
   Life life(dir.ok() ? std::optional<DataDir>(*std::move(dir)) : std::nullopt);
   life.epoch_ = last + 1;
   if (kept.ok()) kept = WriteEpoch(path, file, life.epoch_);
+  if (!kept.ok() && last > 0 && OverwriteEpoch(file, life.epoch_).ok()) kept = absl::OkStatus();
   life.is_kept_ = kept.ok();
   if (!kept.ok()) {
     LogWarn("start is not remembered, make the directory writable or choose another with --data epoch={} error={}",

@@ -13,7 +13,8 @@ namespace fleet::device {
 // The start counter, kept in the file `epoch` of the data directory; each life adds one before anything is sent, so
 // that the server can tell a late word of an older life from today's. Holds the directory, which is one agent's only.
 //
-// A card that has become read-only or full must not keep a vehicle silent: then a warning is logged and this life has
+// On a full card the number is overwritten in its place, for two lives of one number would number their records alike.
+// A card that has become read-only must not keep a vehicle silent: then a warning is logged and this life has
 // the number that it would have had, as the next one will; `started_unix_ms` in Status still tells them apart. A
 // damaged file starts again at 1, with a warning.
 class Life {

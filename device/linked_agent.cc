@@ -27,6 +27,11 @@ MonoTime LinkedAgent::Turn(Now now) {
   return std::min(link_due, agent_.NextDue());
 }
 
+void LinkedAgent::Flush(Now now) {
+  agent_.Flush(now, effects_);
+  CarryOut(now);
+}
+
 absl::Status LinkedAgent::Close(absl::Duration timeout) {
   return link_->Close(agent_.Goodbye(), timeout);
 }
@@ -37,6 +42,10 @@ void LinkedAgent::CarryOut(Now now) {
   }
   if (controllers_) {
     for (const ControllerEvent& event : effects_.controllers) controllers_(event);
+  }
+  if (spool_ && !effects_.spool.empty()) {
+    effects_.spool.number = ++works_;
+    spool_(std::move(effects_.spool));
   }
   effects_.Clear();
 }

@@ -1,6 +1,7 @@
 // One agent on one link to the broker: the glue that the program, the simulator and the tests share.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,11 +14,14 @@
 
 namespace fleet::device {
 
-// Carries out what the agent wants: publications go to the link, what it refuses goes back to the agent. Loop thread
-// only. The link's events come back through Handle, by way of whatever queue the owner has.
+// Carries out what the agent wants: publications go to the link, what it refuses goes back to the agent; what is for
+// the disk goes to the spool, one work at most per call. Loop thread only. The link's events and the spool's answers
+// come back through Handle, by way of whatever queue the owner has.
 class LinkedAgent {
  public:
   using ControllerSink = std::function<void(const ControllerEvent&)>;
+
+  using SpoolSink = std::function<void(SpoolWork)>;
 
   LinkedAgent(AgentOptions options, Now now) : agent_(std::move(options), now) {}
 
@@ -26,10 +30,14 @@ class LinkedAgent {
   // Once, before anything else.
   void Attach(std::unique_ptr<MqttLink> link) { link_ = std::move(link); }
   void SetControllerSink(ControllerSink sink) { controllers_ = std::move(sink); }
+  // Where AgentOptions::spool came from; needed when that is set.
+  void SetSpoolSink(SpoolSink sink) { spool_ = std::move(sink); }
 
   void Handle(const Input& input, Now now);
   // Does what is due; returns when to be called again.
   MonoTime Turn(Now now);
+  // Before Close: what is only in memory goes to the spool.
+  void Flush(Now now);
   // Says goodbye and disconnects. As MqttLink::Close.
   absl::Status Close(absl::Duration timeout);
 
@@ -44,8 +52,10 @@ class LinkedAgent {
   Agent agent_;
   std::unique_ptr<MqttLink> link_;
   ControllerSink controllers_;
-  Effects effects_;                    // empty between calls
-  std::array<uint64_t, 4> refused_{};  // by DeviceTopic
+  SpoolSink spool_;
+  uint64_t works_ = 0;                             // for the spool so far
+  Effects effects_;                                // empty between calls
+  std::array<uint64_t, kDeviceTopics> refused_{};  // by DeviceTopic
 };
 
 }  // namespace fleet::device

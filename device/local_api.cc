@@ -6,6 +6,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "device/outbox.h"
+#include "device/sample.h"
+#include "device/utf8.h"
 #include "fleet/v1/api.pb.h"
 
 namespace fleet::device {
@@ -13,7 +16,39 @@ namespace {
 
 constexpr int kThreads = 2;
 constexpr int kMaxStreams = 8;
+constexpr size_t kMaxBodyBytes = 1 << 20;  // of telemetry
+constexpr int kMaxSamples = 10'000;        // of one request
+constexpr size_t kMaxDetailBytes = 200;
+constexpr double kMaxUnixMs = 253'402'300'799'999;             // year 9999
 constexpr absl::Duration kStreamKeepAlive = absl::Seconds(1);  // how soon a reader that is gone is missed
+
+absl::StatusOr<Sample> ToSample(const v1::TelemetrySample& in) {
+  if (!IsSignalName(in.signal())) {
+    return absl::InvalidArgumentError(absl::StrCat("signal '", in.signal(),
+                                                   "' is not group/signal: two or more parts of ",
+                                                   "A-Z a-z 0-9 . _ -, at most ", kMaxSignalBytes, " bytes"));
+  }
+  if (!(in.at_unix_ms() >= 0 && in.at_unix_ms() <= kMaxUnixMs)) {
+    return absl::InvalidArgumentError("at_unix_ms is not a time, Unix milliseconds");
+  }
+  return Sample{.signal = in.signal(), .value = in.value(), .at_unix_ms = static_cast<int64_t>(in.at_unix_ms())};
+}
+
+absl::StatusOr<SamplesTaken> ToSamples(const v1::TelemetryRequest& request) {
+  if (request.samples_size() > kMaxSamples) {
+    return absl::OutOfRangeError(absl::StrCat(request.samples_size(), " samples are more than ", kMaxSamples));
+  }
+  SamplesTaken taken;
+  taken.samples.reserve(static_cast<size_t>(request.samples_size()));
+  for (int i = 0; i < request.samples_size(); ++i) {
+    absl::StatusOr<Sample> sample = ToSample(request.samples(i));
+    if (!sample.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("samples[", i, "]: ", sample.status().message()));
+    }
+    taken.samples.push_back(*std::move(sample));
+  }
+  return taken;
+}
 
 }  // namespace
 
@@ -22,6 +57,7 @@ absl::StatusOr<std::unique_ptr<LocalApi>> LocalApi::Open(Options options, const 
   ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http, HttpServer::Bind({.listen = options.listen,
                                                                        .threads = kThreads,
                                                                        .max_streams = kMaxStreams,
+                                                                       .max_body_bytes = kMaxBodyBytes,
                                                                        .stream_keep_alive = kStreamKeepAlive}));
   return std::unique_ptr<LocalApi>(
       new LocalApi(std::move(options), clock, std::move(push), std::move(wake), std::move(http)));
@@ -29,10 +65,16 @@ absl::StatusOr<std::unique_ptr<LocalApi>> LocalApi::Open(Options options, const 
 
 LocalApi::LocalApi(Options options, const Clock& clock, Push push, std::function<void()> wake,
                    std::unique_ptr<HttpServer> http)
-    : options_(std::move(options)), push_(std::move(push)), feed_(clock, std::move(wake)), http_(std::move(http)) {
+    : options_(std::move(options)),
+      push_(std::move(push)),
+      feed_(clock, std::move(wake),
+            [this](CommandId command) { push_(SegmentEnded{.command = command, .done = false, .expired = true}); }),
+      http_(std::move(http)) {
   http_->Get("/health", [this](const HttpRequest&) { return Health(); });
   http_->Post("/entities/([0-9]+)/pose", [this](const HttpRequest& request) { return FeedPose(request); });
   http_->Post("/commands/([0-9]+)/result", [this](const HttpRequest& request) { return EndSegment(request); });
+  http_->Post("/telemetry", [this](const HttpRequest& request) { return TakeSamples(request); });
+  http_->Post("/events", [this](const HttpRequest& request) { return TakeEvent(request); });
   http_->Stream("/segments", [this](const HttpRequest&) { return feed_.Subscribe(); });
   http_->Start();
 }
@@ -70,7 +112,40 @@ HttpResponse LocalApi::EndSegment(const HttpRequest& request) {
     return ErrorResponse(absl::NotFoundError(
         absl::StrCat("command ", request.captures[0], " does not run here: replaced, stopped or ended already")));
   }
-  return Accept(SegmentEnded{.command = CommandId{id}, .done = result.done(), .detail = result.detail()});
+  return Accept(SegmentEnded{
+      .command = CommandId{id}, .done = result.done(), .detail = CutUtf8(result.detail(), kMaxDetailBytes)});
+}
+
+HttpResponse LocalApi::TakeSamples(const HttpRequest& request) {
+  v1::TelemetryRequest body;
+  if (absl::Status status = FromJson(request.body, body); !status.ok()) return ErrorResponse(status);
+  absl::StatusOr<SamplesTaken> samples = ToSamples(body);
+  if (!samples.ok()) return ErrorResponse(samples.status());
+  return Store(*std::move(samples));
+}
+
+HttpResponse LocalApi::TakeEvent(const HttpRequest& request) {
+  v1::EventRequest body;
+  if (absl::Status status = FromJson(request.body, body); !status.ok()) return ErrorResponse(status);
+  if (body.name().empty() || body.name().size() > Outbox::kMaxEventNameBytes) {
+    return ErrorResponse(
+        absl::InvalidArgumentError(absl::StrCat("name: not 1 to ", Outbox::kMaxEventNameBytes, " bytes")));
+  }
+  if (body.detail().size() > Outbox::kMaxEventDetailBytes) {
+    return ErrorResponse(
+        absl::InvalidArgumentError(absl::StrCat("detail: more than ", Outbox::kMaxEventDetailBytes, " bytes")));
+  }
+  EventTold told;
+  told.event.set_kind(v1::EVENT_KIND_REPORTED);
+  told.event.set_entity_id(body.entity_id());
+  told.event.set_name(body.name());
+  told.event.set_detail(body.detail());
+  return Store(std::move(told));
+}
+
+HttpResponse LocalApi::Store(Input input) {
+  if (push_(std::move(input))) return {.status = 204};
+  return ErrorResponse(absl::ResourceExhaustedError("more is on its way already than the agent takes: try again"));
 }
 
 HttpResponse LocalApi::Accept(Input input) {

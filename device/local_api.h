@@ -3,7 +3,9 @@
 //   GET  /health                 200 while the broker is connected, else 503
 //   POST /entities/<id>/pose     PoseUpdate: where an external entity is; at least once a second, or it counts as
 //   unknown GET  /segments               server-sent events: `segment` (SegmentEvent) and `stop` (its ids only) POST
-//   /commands/<id>/result   SegmentResult: how a segment ended
+//   /commands/<id>/result   SegmentResult: how a segment ended POST /telemetry              TelemetryRequest: samples
+//   for the durable stream; 204 means taken, 429 try again POST /events                 EventRequest: an event for the
+//   durable stream; likewise
 //
 // A segment for an external entity needs a reader of /segments: with none it is rejected at once as "no_controller".
 #pragma once
@@ -52,7 +54,10 @@ class LocalApi {
   HttpResponse Health() const;
   HttpResponse FeedPose(const HttpRequest& request);
   HttpResponse EndSegment(const HttpRequest& request);
+  HttpResponse TakeSamples(const HttpRequest& request);
+  HttpResponse TakeEvent(const HttpRequest& request);
   HttpResponse Accept(Input input);
+  HttpResponse Store(Input input);
 
   const Options options_;
   const Push push_;

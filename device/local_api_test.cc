@@ -47,7 +47,8 @@ class LocalApiTest : public testing::Test {
     return inputs_;
   }
   SegmentStarted Started() const {
-    SegmentOrder order{.command = CommandId{7}, .entity = EntityId{9}};
+    SegmentOrder order{
+        .command = CommandId{7}, .entity = EntityId{9}, .expires_at = clock_.Read().mono + absl::Seconds(3)};
     order.segment.set_type(v1::SEGMENT_TYPE_LINE);
     return {order};
   }
@@ -120,6 +121,61 @@ TEST_F(LocalApiTest, AControllerThatGoesIsMissed) {
   }
   // The stream notices at its next write.
   while (api_->listening()) api_->Publish(Started());
+}
+
+TEST_F(LocalApiTest, SamplesAreTakenTogetherOrNotAtAll) {
+  EXPECT_EQ(Post("/telemetry", R"({"samples":[{"signal":"bms/soc","value":71.5,"at_unix_ms":1760000000123},)"
+                               R"({"signal":"a/b/c","value":"NaN"}]})")
+                .status,
+            204);
+  ASSERT_EQ(inputs().size(), 1);
+  const auto taken = std::get<SamplesTaken>(inputs()[0]);
+  ASSERT_EQ(taken.samples.size(), 2);
+  EXPECT_EQ(taken.samples[0].signal, "bms/soc");
+  EXPECT_EQ(taken.samples[0].value, 71.5);
+  EXPECT_EQ(taken.samples[0].at_unix_ms, 1'760'000'000'123);
+  EXPECT_EQ(taken.samples[1].at_unix_ms, 0);
+
+  const HttpProbeResult bad = Post("/telemetry", R"({"samples":[{"signal":"a/b"},{"signal":"soc"}]})");
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_NE(bad.body.find("samples[1]: signal 'soc' is not group/signal"), std::string::npos) << bad.body;
+  EXPECT_EQ(Post("/telemetry", R"({"samples":[{"signal":"a/b","at_unix_ms":-1}]})").status, 400);
+  EXPECT_EQ(inputs().size(), 1);
+}
+
+TEST_F(LocalApiTest, BadJsonIsRefusedWithItsPlace) {
+  const HttpProbeResult bad = Post("/telemetry", R"({"samples":[{"signal":"a/b",,}]})");
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_NE(bad.body.find("^"), std::string::npos) << bad.body;  // under the place
+  EXPECT_EQ(Post("/telemetry", R"({"sample":[]})").status, 400);
+}
+
+TEST_F(LocalApiTest, AMebibyteOfTelemetryIsTheMost) {
+  std::string body = R"({"samples":[{"signal":"a/b"}])";
+  EXPECT_EQ(Post("/telemetry", body + std::string((1 << 20) - body.size() - 1, ' ') + "}").status, 204);
+  EXPECT_EQ(Post("/telemetry", body + std::string(1 << 20, ' ') + "}").status, 413);
+}
+
+TEST_F(LocalApiTest, AnEventReachesTheAgent) {
+  EXPECT_EQ(Post("/events", R"({"name":"door_opened","detail":"left","entity_id":9})").status, 204);
+  ASSERT_EQ(inputs().size(), 1);
+  const auto told = std::get<EventTold>(inputs()[0]);
+  EXPECT_EQ(told.event.kind(), v1::EVENT_KIND_REPORTED);
+  EXPECT_EQ(told.event.name(), "door_opened");
+  EXPECT_EQ(told.event.detail(), "left");
+  EXPECT_EQ(told.event.entity_id(), 9);
+  EXPECT_EQ(Post("/events", R"({"detail":"of what?"})").status, 400);
+  EXPECT_EQ(Post("/events", R"({"name":")" + std::string(65, 'x') + R"("})").status, 400);
+  EXPECT_EQ(Post("/events", R"({"name":"x","detail":")" + std::string(201, 'x') + R"("})").status, 400);
+}
+
+TEST_F(LocalApiTest, WhoeverTellsTooMuchIsToldSo) {
+  {
+    MutexLock lock(mu_);
+    full_ = true;
+  }
+  EXPECT_EQ(Post("/telemetry", R"({"samples":[{"signal":"a/b"}]})").status, 429);
+  EXPECT_EQ(Post("/events", R"({"name":"x"})").status, 429);
 }
 
 }  // namespace

@@ -17,8 +17,10 @@
 #include "common/status_macros.h"
 #include "device/app.h"
 #include "device/external_driver.h"
+#include "device/fail_safe.h"
 #include "device/life.h"
 #include "device/simulated_driver.h"
+#include "device/spool.h"
 #include "device/startup_memory.h"
 #include "fleet/v1/config.pb.h"
 
@@ -48,18 +50,54 @@ absl::StatusOr<std::vector<DrivenEntity>> MakeEntities(const v1::DeviceConfig& c
   return entities;
 }
 
+absl::StatusOr<FailSafeOptions> MakeFailSafe(const v1::FailSafeConfig& config) {
+  FailSafeOptions options{.after = ToAbsl(config.after())};
+  const auto policy = ParseFailSafePolicy(config.policy());
+  if (!policy.ok()) return absl::InvalidArgumentError(absl::StrCat("fail_safe.policy: ", policy.status().message()));
+  options.policy = *policy;
+  absl::StatusOr<EntityPolicies> entities = ParseEntityPolicies(config.entities());
+  if (!entities.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("fail_safe.entities: ", entities.status().message()));
+  }
+  options.entities = *std::move(entities);
+  return options;
+}
+
+// A card that has become read-only or full must not keep a vehicle silent: then there is no spool, and everybody is
+// told.
+void OpenSpool(const v1::DeviceConfig& config, AppOptions& options) {
+  const SpoolBounds bounds{.keep_bytes = size_t{config.spool().keep_mib()} << 20,
+                           .keep = ToAbsl(config.spool().keep())};
+  absl::StatusOr<std::unique_ptr<SpoolFile>> file =
+      SpoolFile::Open(absl::StrCat(config.data_dir(), "/", SpoolFile::kFileName), bounds);
+  if (!file.ok()) {
+    LogError("no spool, a restart will forget what the server does not have error={}", file.status().message());
+    options.spool_problem = std::string(file.status().message());
+    return;
+  }
+  const SpoolContents& contents = (*file)->contents();
+  if (!contents.damaged.empty()) LogError("spool was damaged and is begun anew error={}", contents.damaged);
+  LogInfo("spool opened events={} telemetry={} commands={}", contents.totals.event_records,
+          contents.totals.telemetry_records, contents.commands.size());
+  options.spool = *std::move(file);
+}
+
 // All but what depends on the data directory.
 absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config) {
   ASSIGN_OR_RETURN(const DeviceId id, DeviceId::Parse(config.id()));
   ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
   ASSIGN_OR_RETURN(std::vector<DrivenEntity> entities, MakeEntities(config));
+  ASSIGN_OR_RETURN(FailSafeOptions fail_safe, MakeFailSafe(config.fail_safe()));
   AppOptions options{.link = std::move(link),
                      .agent = {.device = id,
                                .version = FLEET_VERSION,
                                .heartbeat_period = ToAbsl(config.heartbeat_period()),
                                .state_period = PeriodOf(config.state_rate_hz()),
+                               .fail_safe = std::move(fail_safe),
                                .entities = std::move(entities)},
-                     .http_listen = config.http().listen()};
+                     .http_listen = config.http().listen(),
+                     .spool = nullptr,
+                     .spool_problem = {}};
   if (!config.command_key_file().empty()) {
     ASSIGN_OR_RETURN(options.agent.command_key, CommandKey::Load(config.command_key_file()));
   }
@@ -82,6 +120,8 @@ int Main(int argc, char** argv) {
   if (!options.ok()) return Complain(options.status());
   const absl::StatusOr<Life> life = Life::Begin(config.data_dir());
   if (!life.ok()) return Complain(life.status());
+
+  OpenSpool(config, *options);
 
   const SystemClock clock;
   EventLoop loop(clock);

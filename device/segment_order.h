@@ -10,7 +10,7 @@ namespace fleet::device {
 struct SegmentOrder {
   CommandId command{};
   EntityId entity{};
-  v1::Segment segment;  // checked: a known type, speeds that end
+  v1::Segment segment;  // checked: a known type and mode, speeds that end
   MonoTime expires_at;  // never started after it; a hold ends then
 };
 

@@ -12,14 +12,15 @@ constexpr uint64_t kLatestMs = uint64_t{1} << 50;
 
 }  // namespace
 
-void ServerTime::Hear(const v1::ServerBeat& beat, MonoTime now) {
-  if (beat.steady_unix_ms() > kLatestMs) return;
+bool ServerTime::Hear(const v1::ServerBeat& beat, MonoTime now) {
+  if (beat.steady_unix_ms() > kLatestMs) return false;
   const int64_t offset_ms = static_cast<int64_t>(beat.steady_unix_ms()) - now.millis();
   const int64_t drift_ms = absl::ToInt64Seconds(now - measured_at_) * kDriftMsPerSecond;
-  if (server_epoch_ == beat.server_epoch() && offset_ms < offset_ms_ - drift_ms) return;
+  if (server_epoch_ == beat.server_epoch() && offset_ms < offset_ms_ - drift_ms) return true;
   server_epoch_ = beat.server_epoch();
   offset_ms_ = offset_ms;
   measured_at_ = now;
+  return true;
 }
 
 std::optional<int64_t> ServerTime::NowMs(MonoTime now) const {

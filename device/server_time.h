@@ -17,7 +17,8 @@ namespace fleet::device {
 // command looks old rather than fresh. A new server epoch starts afresh. Loop thread only.
 class ServerTime {
  public:
-  void Hear(const v1::ServerBeat& beat, MonoTime now);
+  // False: nonsense, nothing changes.
+  bool Hear(const v1::ServerBeat& beat, MonoTime now);
 
   // nullopt: no beat heard yet.
   std::optional<int64_t> NowMs(MonoTime now) const;

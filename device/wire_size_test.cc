@@ -1,4 +1,4 @@
-// The sizes that docs/protocol.md section 9 promises, of what the agent really publishes.
+// The sizes that docs/protocol.md section 2 promises, of what the agent really publishes.
 #include <gtest/gtest.h>
 
 #include <limits>

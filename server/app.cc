@@ -9,6 +9,7 @@
 #include "common/paho_link.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
+#include "server/boot.h"
 #include "server/metrics_page.h"
 #include "server/store.h"
 
@@ -17,13 +18,9 @@ namespace {
 
 constexpr size_t kMaxLinkChanges = 1024;
 constexpr size_t kManyMessages = 64;  // in one turn: 64 000 a second
+constexpr int kPlainThreads = 8;      // for requests that are answered at once
+constexpr int kMaxWaiting = 128;      // requests that wait for a command
 constexpr char kClientId[] = "fleet-server";
-
-template <typename T>
-void Append(std::vector<T>& from, std::vector<T>& to) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-  from.clear();
-}
 
 FleetOptions FleetOptionsOf(const v1::ServerConfig& config) {
   return {.liveness = {.stale_after = ToAbsl(config.liveness().stale_after()),
@@ -53,7 +50,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(const v1::ServerConfig& config, c
   const std::string database = data_dir.File(Store::kFileName);
   ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(database));
   ASSIGN_OR_RETURN(std::unique_ptr<StoreReader> reader, StoreReader::Open(database));
-  ASSIGN_OR_RETURN(SavedFleet saved, store->Load());
+  ASSIGN_OR_RETURN(SavedFleet saved, store->Load({.id = ReadBootId(), .now = clock.Read()}));
   std::unique_ptr<App> app(new App({.data_dir = std::move(data_dir),
                                     .dispatcher = std::move(dispatcher),
                                     .store = std::move(store),
@@ -78,7 +75,10 @@ App::App(Parts parts, const v1::ServerConfig& config, const Clock& clock, EventL
                                    .keep_bytes = int64_t{config.store().keep_mib()} << 20};
   writer_ = std::make_unique<StoreWriter>(std::move(parts.store), retention, clock_, [this](uint64_t batch) {
     // When the loop's queue is full the next commit says the same and more.
-    loop_.Post([this, batch] { state_.Committed(batch, changes_); });
+    loop_.Post([this, batch] {
+      for (uint64_t lost : writer_->TakeLost()) state_.Lost(lost, clock_.Read(), changes_);
+      state_.Committed(batch, changes_);
+    });
   });
 }
 
@@ -92,25 +92,28 @@ absl::Status App::OpenEdges(const v1::ServerConfig& config) {
   ASSIGN_OR_RETURN(link_,
                    PahoLink::Open(std::move(options), [this](LinkEvent&& event) { OnLinkEvent(std::move(event)); }));
   const int streams = static_cast<int>(config.http().max_streams());
-  ASSIGN_OR_RETURN(http_, HttpServer::Bind({.listen = config.http().listen(), .threads = 8, .max_streams = streams}));
+  ASSIGN_OR_RETURN(
+      http_, HttpServer::Bind(
+                 {.listen = config.http().listen(), .threads = kPlainThreads + kMaxWaiting, .max_streams = streams}));
   AddRoutes(*http_, {.loop = loop_,
                      .clock = clock_,
                      .state = state_,
                      .changes = changes_,
+                     .waiters = waiters_,
                      .reader = *reader_,
                      .watchers = watchers_,
-                     .step_bell = step_bell_,
                      .health = [this] { return Health(); },
                      .metrics =
                          [this] {
                            return MetricsText({.state = state_,
                                                .ingest = ingest_,
+                                               .quarantine = quarantine_,
                                                .store = writer_->health(),
                                                .inbound_dropped = inbound_.dropped(),
-                                               .publish_refused = publish_refused_,
+                                               .publish_refused = sender_.refused(),
                                                .watchers = watchers_.count()});
                          },
-                     .max_long_polls = 4});
+                     .max_waiting = kMaxWaiting});
   return absl::OkStatus();
 }
 
@@ -133,12 +136,17 @@ void App::OnLinkEvent(LinkEvent&& event) {
 MonoTime App::Turn(Now now) {
   link_changes_.TakeAll(link_events_);
   for (const LinkEvent& event : link_events_) Take(event, now);
+  state_.SetStoreWorks(writer_->keeps_up());
   TakeMessages(now);
+  sender_.SendStops(*link_, state_, changes_, now);
   state_.Tick(now, changes_);
   TickLink(now);
-  SendDue(now);
+  sender_.SendRest(*link_, state_, changes_, now);
+  waiters_.Tick(changes_, state_.commands(), now.mono);
+  changes_.stored.clear();
   HandRows(now);
-  MonoTime due = std::min(state_.NextDue(), link_due_);
+  if (state_.commands().AwaitsAnswer(now.mono)) loop_.Hurry();
+  MonoTime due = std::min({state_.NextDue(), link_due_, waiters_.NextDue()});
   if (!pending_.empty()) due = std::min(due, pending_since_ + kStorePeriod);
   return due;
 }
@@ -156,18 +164,19 @@ void App::Take(const LinkEvent& event, Now now) {
 
 void App::TakeMessages(Now now) {
   size_t count = 0;
-  inbound_.Drain([&](absl::string_view topic, absl::string_view payload) {
+  inbound_.Drain([&](absl::string_view topic, absl::string_view payload, bool retained) {
     ++count;
-    TakeMessage(topic, payload, now);
+    TakeMessage(topic, payload, retained, now);
   });
   if (count > kManyMessages) loop_.ExpectMore();
 }
 
-void App::TakeMessage(absl::string_view topic, absl::string_view payload, Now now) {
+void App::TakeMessage(absl::string_view topic, absl::string_view payload, bool retained, Now now) {
   state_.MessageArrived(now);
   if (topic == kServerProbeTopic) return;
-  const absl::StatusOr<Event> event = ingest_.Read(topic, payload);
+  const absl::StatusOr<Event> event = ingest_.Read(topic, payload, retained);
   if (event.ok()) return state_.Apply(*event, now, changes_);
+  quarantine_.Take(topic, payload, event.status(), now, changes_.rows);
   if (const auto skipped = reject_log_.Allow(now.mono)) {
     LogWarn("message refused topic={} error={} skipped={}", absl::CHexEscape(topic.substr(0, 100)),
             event.status().message(), *skipped);
@@ -178,34 +187,12 @@ void App::TickLink(Now now) {
   if (link_due_ <= now.mono || !link_events_.empty()) link_due_ = link_->Tick(now.mono);
 }
 
-void App::SendDue(Now now) {
-  // Beats first: a device needs one to judge the age of a command.
-  for (const Publication& publication : std::exchange(changes_.publish, {})) {
-    const absl::Status status = link_->Publish(publication);
-    if (status.ok()) continue;
-    ++publish_refused_;
-    if (const auto skipped = publish_log_.Allow(now.mono)) {
-      LogWarn("publication dropped topic={} error={} skipped={}", publication.topic, status.message(), *skipped);
-    }
-  }
-  for (CommandId id : std::exchange(changes_.commands_due, {})) {
-    const Command* command = state_.commands().Find(id);
-    if (command == nullptr) continue;
-    const DeviceId& device = state_.registry().at(command->device).id;
-    state_.Sent(id, link_->Publish(dispatcher_.Frame(device, command->row)).ok(), now, changes_);
-  }
-}
-
 void App::HandRows(Now now) {
   RowBatch& rows = changes_.rows;
   if (!rows.empty()) {
     watchers_.Publish(rows, state_, now);
-    if (!rows.steps.empty()) step_bell_.Ring();
     if (pending_.empty()) pending_since_ = now.mono;
-    Append(rows.devices, pending_.devices);
-    Append(rows.liveness, pending_.liveness);
-    Append(rows.commands, pending_.commands);
-    Append(rows.steps, pending_.steps);
+    pending_.Append(rows);
   }
   if (pending_.empty() || (!changes_.urgent && now.mono < pending_since_ + kStorePeriod)) return;
   changes_.urgent = false;
@@ -216,19 +203,19 @@ void App::HandRows(Now now) {
 v1::Health App::Health() const {
   v1::Health health;
   const std::string error = writer_->health().error;
-  health.set_store(error.empty() ? "works" : error);
+  health.set_store(!error.empty() ? error : writer_->keeps_up() ? "works" : "too slow for what waits to be written");
   const Hearing& hearing = state_.hearing();
   health.set_broker(!hearing.link_up() ? "not connected"
                     : hearing.hears()  ? "connected"
                                        : "connected, but nothing arrives");
-  health.set_ok(error.empty() && health.broker() == "connected");
+  health.set_ok(health.store() == "works" && health.broker() == "connected");
   return health;
 }
 
 absl::Status App::Stop() {
   const Now now = clock_.Read();
   watchers_.Close();
-  step_bell_.Ring();
+  waiters_.Close(state_.commands());
   http_->Stop();
   link_->Close(std::nullopt, kStopTimeout).IgnoreError();  // devices need no goodbye of ours
   TakeMessages(now);

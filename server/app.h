@@ -17,6 +17,8 @@
 #include "server/fleet_state.h"
 #include "server/inbound.h"
 #include "server/ingest.h"
+#include "server/quarantine.h"
+#include "server/sender.h"
 #include "server/store_reader.h"
 #include "server/store_writer.h"
 #include "server/watchers.h"
@@ -44,9 +46,8 @@ class App {
   MonoTime Turn(Now now);
   void Take(const LinkEvent& event, Now now);
   void TakeMessages(Now now);
-  void TakeMessage(absl::string_view topic, absl::string_view payload, Now now);
+  void TakeMessage(absl::string_view topic, absl::string_view payload, bool retained, Now now);
   void TickLink(Now now);
-  void SendDue(Now now);
   void HandRows(Now now);
   v1::Health Health() const;
   absl::Status Stop();
@@ -61,18 +62,18 @@ class App {
   Inbound inbound_;
   BoundedQueue<LinkEvent> link_changes_;  // apart, so that a flood of messages cannot push them out
   Watchers watchers_;
-  StepBell step_bell_;
 
   // Loop thread.
   Changes changes_;
   FleetState state_;
+  CommandWaiters waiters_;
+  Sender sender_{dispatcher_};
   Ingest ingest_;
+  Quarantine quarantine_;
   RowBatch pending_;        // rows of several turns, on their way to the writer
   MonoTime pending_since_;  // of the oldest in it
   MonoTime link_due_;
-  uint64_t publish_refused_ = 0;
   LogLimit reject_log_{absl::Seconds(10)};
-  LogLimit publish_log_{absl::Seconds(10)};
   std::vector<LinkEvent> link_events_;
 
   // They have threads and call back into what is above; they go first.

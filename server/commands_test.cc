@@ -5,78 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "common/testing/fake_clock.h"
+#include "server/testing/commands_fixture.h"
 
 namespace fleet::server {
 namespace {
-
-constexpr v1::CommandState kQueued = v1::COMMAND_STATE_QUEUED;
-constexpr v1::CommandState kSent = v1::COMMAND_STATE_SENT;
-constexpr v1::CommandState kReceived = v1::COMMAND_STATE_RECEIVED;
-constexpr v1::CommandState kAccepted = v1::COMMAND_STATE_ACCEPTED;
-constexpr v1::CommandState kRunning = v1::COMMAND_STATE_RUNNING;
-constexpr v1::CommandState kDone = v1::COMMAND_STATE_DONE;
-constexpr v1::CommandState kRejected = v1::COMMAND_STATE_REJECTED;
-constexpr v1::CommandState kExpired = v1::COMMAND_STATE_EXPIRED;
-constexpr v1::CommandState kUnknown = v1::COMMAND_STATE_UNKNOWN;
-
-class CommandsTest : public testing::Test {
- protected:
-  CommandsTest() : CommandsTest({.max_open = 100'000, .max_ttl = absl::Hours(1), .first_id = CommandId{1}}) {}
-  explicit CommandsTest(const Commands::Options& options) : commands_(options) {
-    device_ = registry_.Add(*DeviceId::Parse("a17"));
-    other_ = registry_.Add(*DeviceId::Parse("b18"));
-  }
-
-  absl::StatusOr<CommandId> Submit(absl::Duration ttl = absl::Seconds(5)) {
-    return commands_.Submit(*device_, v1::Segment(), ttl, 0, clock_, rows_);
-  }
-  // What the store and the link would do.
-  CommandId SubmitAndSend(absl::Duration ttl = absl::Seconds(5)) {
-    const CommandId id = *Submit(ttl);
-    Commit();
-    Send(id, true);
-    return id;
-  }
-  std::vector<CommandId> Commit() {
-    std::vector<CommandId> due;
-    commands_.Committed(rows_.number++, due);
-    return due;
-  }
-  void Send(CommandId id, bool ok) { commands_.Sent(id, ok, registry_, clock_, rows_); }
-  void DeviceSays(CommandId id, v1::CommandState state, const std::string& reason = "") {
-    commands_.Update(*device_, MakeUpdate(id, state, reason), clock_, rows_);
-  }
-  static v1::CommandUpdate MakeUpdate(CommandId id, v1::CommandState state, const std::string& reason) {
-    v1::CommandUpdate update;
-    update.set_command_id(Number(id));
-    update.set_state(state);
-    update.set_reason(reason);
-    return update;
-  }
-  std::vector<CommandId> Pass(absl::Duration d, bool link_up = true) {
-    std::vector<CommandId> due;
-    clock_.Advance(d);
-    commands_.Tick(link_up, registry_, clock_, rows_, due);
-    return due;
-  }
-  v1::CommandState StateOf(CommandId id) const { return commands_.Find(id)->state(); }
-  std::string ReasonOf(CommandId id) const { return commands_.Find(id)->steps.back().reason; }
-  std::vector<v1::CommandState> StatesOf(CommandId id) const {
-    std::vector<v1::CommandState> states;
-    for (const CommandStepRow& step : commands_.Find(id)->steps) states.push_back(step.state);
-    return states;
-  }
-
-  FakeClock clock_;
-  Registry registry_{10};
-  Commands commands_;
-  Device* device_;
-  Device* other_;
-  RowBatch rows_{.number = 1};
-};
-
-using Path = std::vector<v1::CommandState>;
 
 TEST_F(CommandsTest, SubmittedIsQueuedAndItsRowsGoToTheStore) {
   const CommandId id = *Submit();
@@ -90,22 +22,31 @@ TEST_F(CommandsTest, SubmittedIsQueuedAndItsRowsGoToTheStore) {
   EXPECT_EQ(commands_.open_count(), 1u);
 }
 
-TEST_F(CommandsTest, DueOnlyOnceItsBatchIsCommitted) {
+TEST_F(CommandsTest, GoesOutOnlyOnceItsBatchIsCommitted) {
   rows_.number = 5;
   const CommandId early = *Submit();
   rows_.number = 7;
   const CommandId late = *Submit();
-  std::vector<CommandId> due;
-  commands_.Committed(4, due);
-  EXPECT_TRUE(due.empty());
-  commands_.Committed(6, due);
-  EXPECT_EQ(due, std::vector{early});
-  due.clear();
-  commands_.Committed(7, due);
-  EXPECT_EQ(due, std::vector{late});
-  due.clear();
-  commands_.Committed(8, due);
-  EXPECT_TRUE(due.empty()) << "a command is due once";
+  EXPECT_EQ(CommitUpTo(4), Ids{});
+  EXPECT_EQ(Due(), Ids{});
+  EXPECT_EQ(CommitUpTo(6), Ids{early});
+  EXPECT_EQ(Due(), Ids{early});
+  EXPECT_EQ(CommitUpTo(7), Ids{late});
+  EXPECT_EQ(Due(), Ids{late});
+  EXPECT_EQ(CommitUpTo(8), Ids{});
+  EXPECT_EQ(Due(), Ids{}) << "due once";
+}
+
+TEST_F(CommandsTest, WhatTheDatabaseRefusedIsNotSent) {
+  rows_.number = 5;
+  const CommandId lost = *Submit();
+  rows_.number = 6;
+  const CommandId stored = *Submit();
+  commands_.Lost(5, registry_, clock_, rows_);
+  EXPECT_EQ(CommitUpTo(6), Ids{stored});
+  EXPECT_EQ(Due(), Ids{stored});
+  EXPECT_EQ(StateOf(lost), kFailed);
+  EXPECT_EQ(ReasonOf(lost), "not_stored");
 }
 
 TEST_F(CommandsTest, RunsToItsEnd) {
@@ -123,7 +64,7 @@ TEST_F(CommandsTest, RunsToItsEnd) {
 }
 
 TEST_F(CommandsTest, DeviceMayEndItInEachWay) {
-  for (auto end : {v1::COMMAND_STATE_FAILED, v1::COMMAND_STATE_SUPERSEDED, v1::COMMAND_STATE_CANCELLED}) {
+  for (auto end : {kFailed, v1::COMMAND_STATE_SUPERSEDED, kCancelled}) {
     const CommandId id = SubmitAndSend();
     DeviceSays(id, kRunning);
     DeviceSays(id, end, "why");
@@ -138,18 +79,28 @@ TEST_F(CommandsTest, DeviceMayEndItInEachWay) {
   EXPECT_EQ(commands_.open_count(), 0u);
 }
 
-TEST_F(CommandsTest, StepsThatGoBackOrRepeatAreIgnoredAndCounted) {
+TEST_F(CommandsTest, StepsThatGoBackAreIgnoredAndCounted) {
   const CommandId id = SubmitAndSend();
   DeviceSays(id, kRunning);
-  for (auto state : {kRunning, kReceived, kAccepted, kUnknown}) DeviceSays(id, state);
+  for (auto state : {kReceived, kAccepted, kUnknown}) DeviceSays(id, state);
   EXPECT_EQ(StatesOf(id), (Path{kQueued, kSent, kRunning}));
-  EXPECT_EQ(commands_.counters().ignored_updates, 4u);
+  EXPECT_EQ(commands_.counters().ignored_updates, 3u);
+  DeviceSays(id, kRunning);  // the answer when it is asked
+  EXPECT_EQ(StatesOf(id), (Path{kQueued, kSent, kRunning}));
+  EXPECT_EQ(commands_.counters().ignored_updates, 3u);
+}
+
+TEST_F(CommandsTest, QueuedAndSentAreNotTheDevicesToSay) {
+  const CommandId id = *Submit();
+  DeviceSays(id, kSent);
+  EXPECT_EQ(StateOf(id), kQueued);
 }
 
 TEST_F(CommandsTest, NothingFollowsAnEnd) {
   const CommandId id = SubmitAndSend();
   DeviceSays(id, kDone);
-  for (auto state : {kReceived, kRunning, kDone, v1::COMMAND_STATE_FAILED, kExpired, kUnknown}) DeviceSays(id, state);
+  for (auto state : {kReceived, kRunning, kDone, kFailed, kExpired}) DeviceSays(id, state);
+  DeviceSays(id, kUnknown, "memory_lost");
   EXPECT_EQ(StateOf(id), kDone);
   EXPECT_EQ(commands_.counters().ignored_updates, 6u);
 }
@@ -170,7 +121,8 @@ TEST_F(CommandsTest, NotSentInTimeIsExpiredExactlyThenAndNeverSent) {
   Pass(absl::Nanoseconds(1));
   EXPECT_EQ(StateOf(id), kExpired);
   EXPECT_EQ(ReasonOf(id), "not_sent");
-  EXPECT_TRUE(Commit().empty());
+  CommitUpTo(rows_.number);
+  EXPECT_EQ(Due(), Ids{});
 }
 
 TEST_F(CommandsTest, SentWithoutAnswerIsUnknownASecondAfterItsTime) {
@@ -183,6 +135,7 @@ TEST_F(CommandsTest, SentWithoutAnswerIsUnknownASecondAfterItsTime) {
   EXPECT_EQ(StateOf(id), kUnknown);
   EXPECT_EQ(ReasonOf(id), "no_answer");
   EXPECT_EQ(commands_.open_count(), 0u);
+  EXPECT_EQ(commands_.unknown_count(), 1u);
 }
 
 TEST_F(CommandsTest, RunningMayOutliveItsTime) {
@@ -192,32 +145,43 @@ TEST_F(CommandsTest, RunningMayOutliveItsTime) {
   EXPECT_EQ(StateOf(id), kRunning);
 }
 
-TEST_F(CommandsTest, LaterWordResolvesUnknown) {
-  const CommandId id = SubmitAndSend(absl::Seconds(5));
-  Pass(absl::Seconds(7));
-  Pass(absl::Seconds(7));
-  ASSERT_EQ(StateOf(id), kUnknown);
-  DeviceSays(id, kReceived);
-  EXPECT_EQ(commands_.open_count(), 1u);
+TEST_F(CommandsTest, TheAnswerReplacesUnknownAlsoWithTheStepThatWasKnown) {
+  const CommandId id = SubmitAndSend();
   DeviceSays(id, kRunning);
+  commands_.DeviceGone(*device_, "device_offline_lost", clock_, rows_);
+  ASSERT_EQ(StateOf(id), kUnknown);
+  DeviceSays(id, kReceived);  // behind what was known: a copy that comes late
+  EXPECT_EQ(StateOf(id), kUnknown);
+  EXPECT_EQ(commands_.counters().ignored_updates, 1u);
+  DeviceSays(id, kRunning);
+  EXPECT_EQ(commands_.open_count(), 1u);
+  EXPECT_EQ(commands_.unknown_count(), 0u);
   DeviceSays(id, kDone);
-  EXPECT_EQ(StatesOf(id), (Path{kQueued, kSent, kUnknown, kReceived, kRunning, kDone}));
-  EXPECT_EQ(commands_.open_count(), 0u);
+  EXPECT_EQ(StatesOf(id), (Path{kQueued, kSent, kRunning, kUnknown, kRunning, kDone}));
   EXPECT_TRUE(device_->open_commands.empty());
 }
 
-TEST_F(CommandsTest, OldWordDoesNotReviveAnUnknown) {
+TEST_F(CommandsTest, OnlyAnEndResolvesUnknownWhileTheDeviceIsOffline) {
   const CommandId id = SubmitAndSend();
-  DeviceSays(id, kReceived);
   DeviceSays(id, kRunning);
+  device_->state = LivenessState::kOffline;
   commands_.DeviceGone(*device_, "device_offline_lost", clock_, rows_);
-  DeviceSays(id, kReceived);  // a second copy that comes late
-  DeviceSays(id, kRunning);
+  DeviceSays(id, kRunning);  // nobody would say what became of it then
   EXPECT_EQ(StateOf(id), kUnknown);
-  EXPECT_EQ(commands_.counters().ignored_updates, 2u);
-  EXPECT_EQ(commands_.open_count(), 0u);
   DeviceSays(id, kDone);
   EXPECT_EQ(StateOf(id), kDone);
+}
+
+TEST_F(CommandsTest, LostMemoryIsUnknownForGood) {
+  const CommandId id = SubmitAndSend();
+  DeviceSays(id, kUnknown, "memory_lost");
+  EXPECT_EQ(StateOf(id), kUnknown);
+  EXPECT_EQ(rows_.given_up, Ids{id});
+  EXPECT_EQ(commands_.unknown_count(), 0u);
+  EXPECT_TRUE(device_->open_commands.empty());
+  EXPECT_EQ(Pass(absl::Minutes(1)), Ids{});
+  DeviceSays(id, kDone);
+  EXPECT_EQ(StateOf(id), kUnknown);
 }
 
 TEST_F(CommandsTest, GoneDeviceLeavesWhatItHeldUnknownButNotWhatWaitsHere) {
@@ -233,30 +197,6 @@ TEST_F(CommandsTest, GoneDeviceLeavesWhatItHeldUnknownButNotWhatWaitsHere) {
   EXPECT_EQ(ReasonOf(running), "device_offline_lost");
   EXPECT_EQ(StateOf(done), kDone);
   EXPECT_EQ(StateOf(queued), kQueued);
-}
-
-TEST_F(CommandsTest, RefusedByTheLinkIsDueAgainWhenTheLinkIsUp) {
-  const CommandId id = *Submit();
-  Commit();
-  Send(id, false);
-  EXPECT_EQ(StateOf(id), kQueued);
-  EXPECT_EQ(commands_.NextDue(/*link_up=*/true), clock_.Read().mono + absl::Milliseconds(100));
-  EXPECT_EQ(commands_.NextDue(/*link_up=*/false), clock_.Read().mono + absl::Seconds(5))
-      << "nothing to try without a link";
-  EXPECT_TRUE(Pass(absl::Milliseconds(99)).empty());
-  EXPECT_TRUE(Pass(absl::Milliseconds(500), /*link_up=*/false).empty());
-  EXPECT_EQ(Pass(absl::Milliseconds(1)), std::vector{id});
-  EXPECT_TRUE(Pass(absl::Milliseconds(200)).empty()) << "due once per refusal";
-  Send(id, true);
-  EXPECT_EQ(StateOf(id), kSent);
-}
-
-TEST_F(CommandsTest, RefusedAndThenTooOldIsNotSentAnyMore) {
-  const CommandId id = *Submit(absl::Milliseconds(50));
-  Commit();
-  Send(id, false);
-  EXPECT_TRUE(Pass(absl::Milliseconds(200)).empty());
-  EXPECT_EQ(StateOf(id), kExpired);
 }
 
 TEST_F(CommandsTest, TimeToLiveIsBounded) {
@@ -285,8 +225,23 @@ TEST_F(FewCommandsTest, OpenOnesAreBoundedAndAnEndMakesRoom) {
   EXPECT_TRUE(Submit().ok());
 }
 
+TEST_F(FewCommandsTest, UnknownOnesTakeNoRoom) {
+  for (int i = 0; i < 10; ++i) {
+    SubmitAndSend();
+    commands_.DeviceGone(*device_, "gone", clock_, rows_);
+  }
+  EXPECT_EQ(commands_.unknown_count(), 10u);
+  EXPECT_TRUE(Submit().ok());
+}
+
+TEST_F(FewCommandsTest, WhatTakesBackIsNotKeptOutByWhatItTakesBack) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Submit().ok());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(SubmitCancel(StopAll()).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(SubmitCancel(StopAll()).status())) << "but it is bounded as well";
+}
+
 TEST_F(CommandsTest, EndedOnesAreKeptUpToABound) {
-  std::vector<CommandId> ids;
+  Ids ids;
   for (size_t i = 0; i < Commands::kKeepEnded + 10; ++i) {
     ids.push_back(SubmitAndSend());
     DeviceSays(ids.back(), kDone);
@@ -294,50 +249,75 @@ TEST_F(CommandsTest, EndedOnesAreKeptUpToABound) {
   EXPECT_EQ(commands_.Find(ids[9]), nullptr);
   EXPECT_NE(commands_.Find(ids[10]), nullptr);
   EXPECT_NE(commands_.Find(ids.back()), nullptr);
-  Pass(absl::Hours(1));  // deadlines of forgotten ones come and go
+  Pass(absl::Hours(1));
 }
 
-TEST_F(CommandsTest, RevivedOneIsNotForgottenWhileOpen) {
-  const CommandId revived = SubmitAndSend();
+TEST_F(CommandsTest, UnknownOnesAreBoundedPerDeviceAndTheOldestIsGivenUp) {
+  Ids ids;
+  for (size_t i = 0; i < Commands::kMaxUnknown + 2; ++i) ids.push_back(SubmitAndSend());
   commands_.DeviceGone(*device_, "gone", clock_, rows_);
-  DeviceSays(revived, kRunning);
-  for (size_t i = 0; i < Commands::kKeepEnded + 10; ++i) DeviceSays(SubmitAndSend(), kDone);
-  ASSERT_NE(commands_.Find(revived), nullptr);
-  DeviceSays(revived, kDone);
-  EXPECT_EQ(StateOf(revived), kDone);
+  EXPECT_EQ(device_->open_commands.size(), Commands::kMaxUnknown);
+  EXPECT_EQ(rows_.given_up, (Ids{ids[0], ids[1]}));
+  EXPECT_EQ(StateOf(ids[0]), kUnknown) << "that is all that is known";
+  EXPECT_EQ(commands_.counters().given_up, 2u);
+  EXPECT_EQ(commands_.unknown_count(), Commands::kMaxUnknown);
 }
 
-TEST_F(CommandsTest, DeviceThatFlapsDoesNotGrowACommandWithoutEnd) {
+TEST_F(CommandsTest, UnknownForADayIsGivenUp) {
+  const CommandId id = SubmitAndSend();
+  commands_.DeviceGone(*device_, "gone", clock_, rows_);
+  Pass(absl::Hours(24) - absl::Nanoseconds(1));
+  EXPECT_TRUE(rows_.given_up.empty());
+  Pass(absl::Nanoseconds(1));
+  EXPECT_EQ(rows_.given_up, Ids{id});
+  EXPECT_TRUE(device_->open_commands.empty());
+  EXPECT_EQ(commands_.NextDue(/*link_up=*/true), MonoTime::Max());
+}
+
+TEST_F(CommandsTest, DeviceThatFlapsDoesNotGrowACommandWithoutEndAndAnEndStillGetsIn) {
   const CommandId id = SubmitAndSend();
   for (int i = 0; i < 1000; ++i) {
     commands_.DeviceGone(*device_, "gone", clock_, rows_);
-    DeviceSays(id, kReceived);
     DeviceSays(id, kRunning);
   }
-  EXPECT_LE(commands_.Find(id)->steps.size(), 33u);
+  EXPECT_LE(commands_.Find(id)->steps.size(), Commands::kMaxSteps + 1);
+  DeviceSays(id, kDone);
+  EXPECT_EQ(StateOf(id), kDone);
 }
 
-SavedCommand SavedAs(CommandId id, const Device& device, Path path) {
-  SavedCommand saved{.row = {.id = id, .device_row = device.row, .ttl_ms = 5000}, .steps = {}};
-  for (auto state : path) {
-    saved.steps.push_back({.id = id, .number = static_cast<uint32_t>(saved.steps.size()), .state = state});
-  }
-  return saved;
+TEST_F(CommandsTest, CancelEndsAtOnceWhatWasNotSentAndNothingElse) {
+  const CommandId sent = SubmitAndSend();
+  const CommandId queued = *Submit();
+  const CommandId other_entity = *Submit(absl::Seconds(5), /*entity=*/2);
+  v1::Cancel cancel;
+  cancel.set_entity_id(1);
+  EXPECT_TRUE(commands_.MayHold(*device_, cancel));
+  EXPECT_EQ(commands_.CancelUnsent(*device_, cancel, clock_, rows_), Ids{queued});
+  EXPECT_EQ(StateOf(queued), kCancelled);
+  EXPECT_EQ(ReasonOf(queued), "operator");
+  EXPECT_EQ(StateOf(sent), kSent);
+  EXPECT_EQ(StateOf(other_entity), kQueued);
+  CommitUpTo(rows_.number);
+  EXPECT_EQ(Due(), Ids{other_entity}) << "what was taken back is never sent";
 }
 
-TEST_F(CommandsTest, AfterARestartOpenOnesAreUnknownUntilTheDeviceSpeaks) {
-  commands_.Restore(*device_, SavedAs(CommandId{70}, *device_, {kQueued, kSent, kRunning}), clock_, rows_);
-  commands_.Restore(*device_, SavedAs(CommandId{71}, *device_, {kQueued}), clock_, rows_);
-  EXPECT_EQ(StateOf(CommandId{70}), kUnknown);
-  EXPECT_EQ(ReasonOf(CommandId{70}), "server_restarted");
-  EXPECT_EQ(StateOf(CommandId{71}), kUnknown) << "sent, perhaps, in the last moment of the server's life";
-  EXPECT_EQ(commands_.open_count(), 0u);
-  ASSERT_EQ(rows_.steps.size(), 2u);
-  EXPECT_EQ(rows_.steps[0].number, 3u) << "steps are numbered on";
-  DeviceSays(CommandId{70}, kDone);
-  EXPECT_EQ(StateOf(CommandId{70}), kDone);
-  DeviceSays(CommandId{71}, kDone);
-  EXPECT_EQ(StateOf(CommandId{71}), kDone);
+TEST_F(CommandsTest, CancelCoversWhatItSays) {
+  CommandRow row{.id = CommandId{7}, .device_row = 1, .body = v1::Segment()};
+  std::get<v1::Segment>(row.body).set_entity_id(3);
+  const auto covers = [&](auto set) {
+    v1::Cancel cancel;
+    set(cancel);
+    return Covers(cancel, row);
+  };
+  EXPECT_TRUE(covers([](v1::Cancel& c) { c.set_command_id(7); }));
+  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_command_id(8); }));
+  EXPECT_TRUE(covers([](v1::Cancel& c) { c.set_entity_id(3); }));
+  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_entity_id(4); }));
+  EXPECT_TRUE(covers([](v1::Cancel& c) { c.set_device(true); }));
+  EXPECT_TRUE(covers([](v1::Cancel& c) { c.set_stop(true); }));
+  EXPECT_FALSE(covers([](v1::Cancel&) {}));
+  row.body = v1::Cancel();
+  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_stop(true); })) << "a cancel takes back segments only";
 }
 
 }  // namespace

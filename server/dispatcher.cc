@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -31,12 +32,19 @@ Publication Dispatcher::Frame(const DeviceId& device, const CommandRow& row) con
   command.set_id(Number(row.id));
   command.set_issued_unix_ms(static_cast<uint64_t>(row.issued_unix_ms));
   command.set_ttl_ms(static_cast<uint32_t>(row.ttl_ms));
-  *command.mutable_segment() = row.segment;
+  const auto* segment = std::get_if<v1::Segment>(&row.body);
+  if (segment != nullptr) {
+    *command.mutable_segment() = *segment;
+  } else {
+    *command.mutable_cancel() = std::get<v1::Cancel>(row.body);
+  }
   v1::CommandFrame frame;
   frame.set_command(command.SerializeAsString());
   const auto key = keys_.find(device.view());
   if (key != keys_.end()) frame.set_tag(key->second.Sign(frame.command()));
-  return {.topic = SegmentTopic(device), .payload = frame.SerializeAsString(), .qos = 1};
+  return {.topic = segment != nullptr ? SegmentTopic(device) : CancelTopic(device),
+          .payload = frame.SerializeAsString(),
+          .qos = 1};
 }
 
 }  // namespace fleet::server

@@ -40,7 +40,28 @@ TEST(Dispatcher, TheFrameHoldsTheCommandAndGoesToItsDevice) {
   EXPECT_EQ(command.issued_unix_ms(), 1'760'000'000'123u);
   EXPECT_EQ(command.ttl_ms(), 5000u);
   EXPECT_EQ(command.protocol(), 0u);
-  EXPECT_EQ(command.segment().SerializeAsString(), row.segment.SerializeAsString());
+  EXPECT_EQ(command.segment().SerializeAsString(), std::get<v1::Segment>(row.body).SerializeAsString());
+}
+
+TEST(Dispatcher, ACancelGoesToATopicOfItsOwn) {
+  CommandRow row = SampleCommand(7, 1);
+  row.body = v1::Cancel();
+  std::get<v1::Cancel>(row.body).set_stop(true);
+  const Publication publication = OpenOrDie("").Frame(*DeviceId::Parse("rpi-1"), row);
+  EXPECT_EQ(publication.topic, "server/rpi-1/cancel");
+  v1::Command command;
+  ASSERT_TRUE(command.ParseFromString(FrameOf(publication).command()));
+  EXPECT_TRUE(command.cancel().stop());
+  EXPECT_FALSE(command.has_segment());
+}
+
+TEST(Dispatcher, SentAgainTheBytesAreTheSame) {
+  const TempDir dir;
+  dir.Write("rpi-1.key", kKeyHex);
+  const Dispatcher dispatcher = OpenOrDie(dir.path());
+  const CommandRow row = SampleCommand(7, 1);
+  const std::string once = dispatcher.Frame(*DeviceId::Parse("rpi-1"), row).payload;
+  EXPECT_EQ(dispatcher.Frame(*DeviceId::Parse("rpi-1"), row).payload, once);
 }
 
 TEST(Dispatcher, SignsTheBytesAsSentWithTheKeyOfTheDevice) {
@@ -65,12 +86,13 @@ TEST(Dispatcher, ASignedSegmentIsAtMost64Bytes) {
   const TempDir dir;
   dir.Write("rpi-1.key", kKeyHex);
   CommandRow row = SampleCommand((1 << 28) - 1, 1, 1'760'000'000'000);
-  row.segment.set_start_x_mm(-8000);
-  row.segment.set_start_y_mm(8000);
-  row.segment.set_end_x_mm(8000);
-  row.segment.set_end_y_mm(-8000);
-  row.segment.set_start_speed_mm_s(500);
-  row.segment.set_end_speed_mm_s(300);
+  auto& segment = std::get<v1::Segment>(row.body);
+  segment.set_start_x_mm(-8000);
+  segment.set_start_y_mm(8000);
+  segment.set_end_x_mm(8000);
+  segment.set_end_y_mm(-8000);
+  segment.set_start_speed_mm_s(500);
+  segment.set_end_speed_mm_s(300);
   EXPECT_LE(OpenOrDie(dir.path()).Frame(*DeviceId::Parse("rpi-1"), row).payload.size(), 64u);
 }
 

@@ -21,11 +21,25 @@ struct StateEvent {
 struct StatusEvent {
   absl::string_view device;
   const v1::Status* status;
+  bool retained = false;  // the broker had it stored: perhaps since long ago
 };
 struct CommandReportEvent {
   absl::string_view device;
   const v1::CommandReport* report;
 };
-using Event = std::variant<HeartbeatEvent, StateEvent, StatusEvent, CommandReportEvent>;
+struct EventBatchEvent {
+  absl::string_view device;
+  const v1::EventBatch* batch;
+};
+struct TelemetryEvent {
+  absl::string_view device;
+  const v1::TelemetryBatch* batch;
+};
+struct LedgerEvent {
+  absl::string_view device;
+  const v1::LedgerReport* report;
+};
+using Event = std::variant<HeartbeatEvent, StateEvent, StatusEvent, CommandReportEvent, EventBatchEvent, TelemetryEvent,
+                           LedgerEvent>;
 
 }  // namespace fleet::server

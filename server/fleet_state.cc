@@ -4,36 +4,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
 #include "common/topics.h"
 #include "fleet/v1/to_device.pb.h"
 
 namespace fleet::server {
 namespace {
 
-constexpr absl::Duration kMinBeatGap = absl::Milliseconds(100);
 constexpr uint64_t kLastUnixMs = 253'402'300'799'999;  // of the year 9999
-
-absl::Status CheckSegment(const v1::Segment& segment) {
-  if (!v1::SegmentType_IsValid(segment.type()) || segment.type() == v1::SEGMENT_TYPE_UNSPECIFIED) {
-    return absl::InvalidArgumentError("segment type must be line, arc_left, arc_right or hold");
-  }
-  if (segment.start_speed_mm_s() < 0 || segment.end_speed_mm_s() < 0) {
-    return absl::InvalidArgumentError("speeds must be 0 or more");
-  }
-  const bool moves = segment.type() != v1::SEGMENT_TYPE_HOLD;
-  if (moves && segment.start_speed_mm_s() == 0 && segment.end_speed_mm_s() == 0) {
-    return absl::InvalidArgumentError("with both speeds 0 the entity never arrives; use type hold to stand still");
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
 FleetState::FleetState(const FleetOptions& options, SavedFleet saved, Now start, Changes& changes)
     : server_epoch_(saved.server_epoch),
-      start_(start.mono),
-      start_unix_ms_(start.unix_ms()),
+      steady_offset_ms_(saved.steady_offset_ms.value_or(start.unix_ms() - start.mono.millis())),
       registry_(std::max(options.max_devices, saved.devices.size())),
       liveness_(options.liveness),
       commands_({.max_open = options.max_open_commands, .max_ttl = options.max_ttl, .first_id = saved.next_command}),
@@ -57,10 +40,20 @@ void FleetState::Restore(const SavedFleet& saved, Now now, Changes& changes) {
     liveness_.Add(row.last_seen_unix_ms != 0, row.liveness);
     const bool offline = row.liveness.state == LivenessState::kOffline;
     if (!offline) device.state_since_unix_ms = now.unix_ms();
+    if (offline) device.state = LivenessState::kOffline;
+  }
+  for (const StreamTotalsRow& row : saved.stream_totals) {
+    const auto found = by_row.find(row.device_row);
+    if (found != by_row.end()) streams_.Restore(registry_.at(found->second), row);
+  }
+  for (const StreamAccountRow& row : saved.stream_accounts) {
+    const auto found = by_row.find(row.device_row);
+    if (found != by_row.end()) streams_.Restore(registry_.at(found->second), row);
   }
   for (const SavedCommand& command : saved.open_commands) {
     const auto found = by_row.find(command.row.device_row);
-    if (found != by_row.end()) commands_.Restore(registry_.at(found->second), command, now, changes.rows);
+    if (found == by_row.end()) continue;
+    commands_.Restore(registry_.at(found->second), command, SteadyUnixMs(now), now, changes.rows);
   }
 }
 
@@ -68,6 +61,7 @@ void FleetState::LinkUp(Now now, Changes& changes) {
   hearing_.LinkUp(now.mono);
   next_beat_ = next_probe_ = now.mono;
   SendBeats(now, changes);
+  for (DeviceIndex index = 0; index < registry_.size(); ++index) commands_.AskAll(registry_.at(index), now.mono);
 }
 
 void FleetState::LinkDown(Now now, Changes& changes) {
@@ -116,43 +110,30 @@ void FleetState::On(const StateEvent& event, Now now, Changes& changes) {
   if (device->block.full()) FlushDevice(*device, changes);
 }
 
-void FleetState::On(const StatusEvent& event, Now now, Changes& changes) {
-  Device* device = FindOrAdd(event.device, changes);
-  if (device == nullptr) return;
-  const v1::Status& status = *event.status;
-  if (status.presence() == v1::PRESENCE_ONLINE) {
-    const bool known = device->started_unix_ms == 0 || device->started_unix_ms == status.started_unix_ms();
-    // Said by the device itself, so it may also go back: an agent that lost its disk counts from 1 again.
-    if (status.epoch() != device->epoch || !known) {
-      StartLife(*device, status.epoch(), status.started_unix_ms(), now, changes);
-    }
-    device->started_unix_ms = status.started_unix_ms();
-    device->version = status.version();
-    device->said_online = now.mono;
-    next_beat_ = std::min(next_beat_, std::max(now.mono, last_beat_ + kMinBeatGap));  // it waits for one
-    FlushLater(*device, now.mono + kFlushStates, flush_states_);
-    return;
-  }
-  if (!EnterLife(*device, status.epoch(), now, changes)) return;
-  const bool goodbye = status.presence() == v1::PRESENCE_OFFLINE;
-  if (goodbye) {
-    liveness_.SaidGoodbye(device->index, liveness_changes_);
-  } else {
-    liveness_.WillArrived(device->index, now.mono);
-  }
-  // A device that is offline may have come back to say a word without a heartbeat getting through. One that is not is
-  // declared gone when the will takes effect.
-  if (liveness_.status(device->index).state == LivenessState::kOffline) {
-    DeclareGone(*device, goodbye ? OfflineReason::kClean : OfflineReason::kLost, now, changes);
-  }
-}
-
 void FleetState::On(const CommandReportEvent& event, Now now, Changes& changes) {
   Device* device = FindOrAdd(event.device, changes);
   if (device == nullptr || !EnterLife(*device, event.report->epoch(), now, changes)) return;
   for (const v1::CommandUpdate& update : event.report->updates()) {
     commands_.Update(*device, update, now, changes.rows);
   }
+}
+
+// A batch says in which life it was made, not which one speaks. As long as the device may have lost its disk, so that
+// the numbers of the batch are used anew, it waits: the device sends it again.
+void FleetState::On(const EventBatchEvent& event, Now now, Changes& changes) {
+  const Device* device = FindOrAdd(event.device, changes);
+  if (device != nullptr && device->rumour.epoch == 0) streams_.Take(*device, *event.batch, now, changes.rows);
+}
+
+void FleetState::On(const TelemetryEvent& event, Now now, Changes& changes) {
+  const Device* device = FindOrAdd(event.device, changes);
+  if (device != nullptr && device->rumour.epoch == 0) streams_.Take(*device, *event.batch, now, changes.rows);
+}
+
+void FleetState::On(const LedgerEvent& event, Now now, Changes& changes) {
+  Device* device = FindOrAdd(event.device, changes);
+  if (device == nullptr || !EnterLife(*device, event.report->epoch(), now, changes)) return;
+  streams_.Take(*device, *event.report, now, changes.rows);
 }
 
 Device* FleetState::FindOrAdd(absl::string_view id, Changes& changes) {
@@ -167,31 +148,16 @@ Device* FleetState::FindOrAdd(absl::string_view id, Changes& changes) {
   return device;
 }
 
-bool FleetState::EnterLife(Device& device, uint32_t epoch, Now now, Changes& changes) {
-  if (epoch == device.epoch) return true;
-  if (epoch < device.epoch) {
-    ++counters_.stale_epoch;
-    return false;
-  }
-  StartLife(device, epoch, 0, now, changes);
-  return true;
-}
-
-void FleetState::StartLife(Device& device, uint32_t epoch, uint64_t started_unix_ms, Now now, Changes& changes) {
-  if (device.epoch != 0) commands_.DeviceGone(device, "device_restarted", now, changes.rows);
-  device.epoch = epoch;
-  device.started_unix_ms = started_unix_ms;
-  device.heartbeats.StartLife(epoch);
-  device.states.StartLife(epoch);
-}
-
 void FleetState::ApplyLiveness(Now now, Changes& changes) {
   for (const LivenessChange& change : std::exchange(liveness_changes_, {})) {
     Device& device = registry_.at(change.device);
     device.state_since_unix_ms = now.unix_ms();
     changes.rows.liveness.push_back({device.row, change.status, now.unix_ms()});
+    const LivenessState before = std::exchange(device.state, change.status.state);
     if (change.status.state == LivenessState::kOffline) {
       DeclareGone(device, change.status.reason, now, changes);
+    } else if (before == LivenessState::kOffline || before == LivenessState::kUnknown) {
+      commands_.AskAll(device, now.mono);  // it is heard again
     }
     FlushDevice(device, changes);
   }
@@ -237,42 +203,43 @@ void FleetState::FlushDue(std::deque<WaitingFlush>& queue, MonoTime now, Changes
   }
 }
 
+void FleetState::Committed(uint64_t batch, Changes& changes) {
+  commands_.Committed(batch, changes.stored);
+  streams_.Committed(batch, registry_, changes.publish);
+}
+
 void FleetState::Flush(Changes& changes) {
   FlushDue(flush_states_, MonoTime::Max(), changes);
   FlushDue(flush_heartbeats_, MonoTime::Max(), changes);
 }
 
+void FleetState::Lost(uint64_t batch, Now now, Changes& changes) {
+  commands_.Lost(batch, registry_, now, changes.rows);
+  streams_.Lost(batch, changes.rows);
+  // Some device may have been in it for the first time: what refers to it must find it.
+  for (DeviceIndex index = 0; index < registry_.size(); ++index) FlushDevice(registry_.at(index), changes);
+}
+
+void FleetState::SetStoreWorks(bool works) {
+  store_works_ = works;
+  streams_.SetStoreWorks(works);
+}
+
+void FleetState::SendBeat(Now now, std::vector<Publication>& publish) {
+  if (!hearing_.link_up() || next_beat_ > now.mono) return;
+  last_beat_ = now.mono;
+  next_beat_ = now.mono + kBeatPeriod;
+  v1::ServerBeat beat;
+  beat.set_server_epoch(server_epoch_);
+  beat.set_steady_unix_ms(static_cast<uint64_t>(SteadyUnixMs(now)));
+  publish.push_back({.topic = kServerBeatTopic, .payload = beat.SerializeAsString()});
+}
+
 void FleetState::SendBeats(Now now, Changes& changes) {
-  if (!hearing_.link_up()) return;
-  if (next_beat_ <= now.mono) {
-    last_beat_ = now.mono;
-    next_beat_ = now.mono + kBeatPeriod;
-    v1::ServerBeat beat;
-    beat.set_server_epoch(server_epoch_);
-    beat.set_steady_unix_ms(static_cast<uint64_t>(SteadyUnixMs(now)));
-    changes.publish.push_back({.topic = kServerBeatTopic, .payload = beat.SerializeAsString()});
-  }
-  if (next_probe_ <= now.mono) {
+  SendBeat(now, changes.publish);
+  if (hearing_.link_up() && next_probe_ <= now.mono) {
     next_probe_ = now.mono + Hearing::kProbePeriod;
     changes.publish.push_back({.topic = kServerProbeTopic, .payload = ""});
-  }
-}
-
-void FleetState::BeatBeforeCommand(const Device& device, Now now) {
-  if (last_beat_ <= device.said_online) next_beat_ = now.mono;
-}
-
-void FleetState::SendPatrol(Now now, Changes& changes) {
-  if (!hearing_.hears() || !patrol_.Due(now.mono)) return;
-  for (DeviceIndex index = 0; index < registry_.size(); ++index) {
-    if (liveness_.status(index).state != LivenessState::kOnline) continue;
-    Device& device = registry_.at(index);
-    BeatBeforeCommand(device, now);
-    for (const Entity& entity : device.entities) {
-      // Too many open commands: the next round tries again.
-      (void)commands_.Submit(device, Patrol::SegmentFor(entity.latest.id), patrol_.ttl(), SteadyUnixMs(now), now,
-                             changes.rows);
-    }
   }
 }
 
@@ -282,9 +249,14 @@ void FleetState::Tick(Now now, Changes& changes) {
     was_hearing_ = hearing_.hears();
     was_hearing_ ? liveness_.Hearing(now.mono) : liveness_.Deaf(liveness_changes_);
   }
+  EndCloneAlarms(now, changes);
   liveness_.Tick(now.mono, liveness_changes_);
   if (!liveness_changes_.empty()) ApplyLiveness(now, changes);
+  const size_t due_before = changes.commands_due.size();
   commands_.Tick(hearing_.link_up(), registry_, now, changes.rows, changes.commands_due);
+  for (size_t i = due_before; i < changes.commands_due.size(); ++i) {
+    BeatBeforeCommand(registry_.at(commands_.Find(changes.commands_due[i])->device), now);
+  }
   SendPatrol(now, changes);
   SendBeats(now, changes);
   FlushDue(flush_states_, now.mono, changes);
@@ -292,27 +264,12 @@ void FleetState::Tick(Now now, Changes& changes) {
 }
 
 MonoTime FleetState::NextDue() const {
-  MonoTime due = std::min(liveness_.NextDue(), commands_.NextDue(hearing_.link_up()));
+  MonoTime due = std::min({liveness_.NextDue(), clone_alarms_.Next(), commands_.NextDue(hearing_.link_up())});
   if (hearing_.link_up()) due = std::min({due, next_beat_, next_probe_});
   if (hearing_.hears()) due = std::min(due, patrol_.NextDue());
   if (!flush_states_.empty()) due = std::min(due, flush_states_.front().due);
   if (!flush_heartbeats_.empty()) due = std::min(due, flush_heartbeats_.front().due);
   return due;
-}
-
-absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const v1::Segment& segment,
-                                             absl::Duration ttl, Now now, Changes& changes) {
-  RETURN_IF_ERROR(CheckSegment(segment));
-  Device* device = registry_.Find(device_id);
-  if (device == nullptr) return absl::NotFoundError(absl::StrCat("no device ", device_id));
-  const LivenessStatus& status = liveness_.status(device->index);
-  if (status.state == LivenessState::kOffline) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("device ", device_id, " is offline (", Name(status.reason), "); nothing was sent"));
-  }
-  changes.urgent = true;
-  BeatBeforeCommand(*device, now);
-  return commands_.Submit(*device, segment, ttl, SteadyUnixMs(now), now, changes.rows);
 }
 
 }  // namespace fleet::server

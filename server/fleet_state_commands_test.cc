@@ -50,7 +50,7 @@ TEST_F(FleetStateTest, SubmitSaysWhyNot) {
   LinkUp();
   Beat("a", 1, 1);
   const auto submit = [&](absl::string_view id, const v1::Segment& segment) {
-    return fleet_->Submit(id, segment, absl::Seconds(5), clock_, changes_).status();
+    return fleet_->Submit(id, segment, {.ttl = absl::Seconds(5)}, clock_, changes_).status();
   };
   EXPECT_TRUE(absl::IsNotFound(submit("nobody", SomeSegment())));
   v1::Segment segment = SomeSegment();
@@ -81,7 +81,7 @@ TEST_F(FleetStateTest, SubmittedCommandIsUrgentAndCarriesTheSteadyTime) {
   EXPECT_EQ(changes_.rows.commands.back().issued_unix_ms, fleet_->SteadyUnixMs(clock_));
 }
 
-TEST_F(FleetStateTest, CommandsOfADeviceThatGoesOfflineOrStartsAnewAreUnknown) {
+TEST_F(FleetStateTest, CommandsOfADeviceThatGoesOfflineAreUnknownAndAskedWhenItIsBack) {
   LinkUp();
   Run(absl::Seconds(2), /*beats=*/false);
   Beat("a", 1, 1);
@@ -89,10 +89,41 @@ TEST_F(FleetStateTest, CommandsOfADeviceThatGoesOfflineOrStartsAnewAreUnknown) {
   Lose("a", 1);
   EXPECT_EQ(StateOf(lost), v1::COMMAND_STATE_UNKNOWN);
   EXPECT_EQ(fleet_->commands().Find(lost)->steps.back().reason, "device_offline_lost");
+  Run(absl::Minutes(1), /*beats=*/false);
+  EXPECT_EQ(changes_.commands_due, std::vector<CommandId>{});
   Beat("a", 1, 2);
-  const CommandId restarted = SubmitAndSend("a");
+  EXPECT_EQ(Tick(), std::vector{lost});
+  Ack("a", 1, lost, v1::COMMAND_STATE_DONE);
+  EXPECT_EQ(StateOf(lost), v1::COMMAND_STATE_DONE);
+}
+
+TEST_F(FleetStateTest, ADeviceThatSaysOnlineOrStartsAnewIsAskedAtOnce) {
+  LinkUp();
+  Beat("a", 1, 1);
+  const CommandId id = SubmitAndSend("a");
+  Ack("a", 1, id, v1::COMMAND_STATE_RUNNING);
+  EXPECT_EQ(Tick(), std::vector<CommandId>{});
+  Say("a", v1::PRESENCE_ONLINE, 1);
+  EXPECT_EQ(Tick(), std::vector{id});
+  changes_.publish.clear();
+  clock_.Advance(absl::Milliseconds(50));  // sooner than the next beat
   Beat("a", 2, 1);
-  EXPECT_EQ(fleet_->commands().Find(restarted)->steps.back().reason, "device_restarted");
+  EXPECT_EQ(Tick(), std::vector{id});
+  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_RUNNING) << "a restart is no step: the device tells";
+  ASSERT_FALSE(changes_.publish.empty());
+  EXPECT_EQ(changes_.publish[0].topic, kServerBeatTopic) << "without it the new life could not judge the age";
+}
+
+TEST_F(FleetStateTest, AfterAReconnectOfTheServerEveryOpenCommandIsAsked) {
+  LinkUp();
+  Beat("a", 1, 1);
+  Beat("b", 1, 1);
+  const CommandId first = SubmitAndSend("a");
+  const CommandId second = SubmitAndSend("b");
+  fleet_->LinkDown(clock_, changes_);
+  EXPECT_EQ(Tick(), std::vector<CommandId>{});
+  fleet_->LinkUp(clock_, changes_);
+  EXPECT_EQ(Tick(), (std::vector{first, second}));
 }
 
 TEST_F(FleetStateTest, CommandToADeviceThatJustCameOnlineFollowsABeat) {
@@ -100,23 +131,10 @@ TEST_F(FleetStateTest, CommandToADeviceThatJustCameOnlineFollowsABeat) {
   Run(absl::Seconds(1), /*beats=*/false);
   Say("a", v1::PRESENCE_ONLINE, 1);
   changes_.publish.clear();
-  ASSERT_TRUE(fleet_->Submit("a", SomeSegment(), absl::Seconds(5), clock_, changes_).ok());
+  ASSERT_TRUE(fleet_->Submit("a", SomeSegment(), {.ttl = absl::Seconds(5)}, clock_, changes_).ok());
   fleet_->Tick(clock_, changes_);
   ASSERT_FALSE(changes_.publish.empty());
   EXPECT_EQ(changes_.publish[0].topic, kServerBeatTopic);
-}
-
-TEST_F(FleetStateTest, SecondWillEndsWhatWasHeardSinceTheFirst) {
-  LinkUp();
-  Run(absl::Seconds(2), /*beats=*/false);
-  Beat("a", 1, 1);
-  const CommandId id = SubmitAndSend("a");
-  Lose("a", 1);
-  Say("a", v1::PRESENCE_ONLINE, 1);  // back, and lost again before a heartbeat got through
-  Ack("a", 1, id, v1::COMMAND_STATE_RUNNING);
-  ASSERT_EQ(StateOf(id), v1::COMMAND_STATE_RUNNING);
-  Say("a", v1::PRESENCE_LOST, 1);
-  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_UNKNOWN);
 }
 
 TEST_F(FleetStateTest, AnswersMissedWhileOurLinkWasDownLeaveNoCommandOpenForEver) {
@@ -135,31 +153,71 @@ TEST_F(FleetStateTest, AnswersMissedWhileOurLinkWasDownLeaveNoCommandOpenForEver
 TEST_F(FleetStateTest, CommandThatTheLinkRefusedDoesNotKeepTheLoopBusyWhileTheLinkIsDown) {
   LinkUp();
   Beat("a", 1, 1);
-  const CommandId id = *fleet_->Submit("a", SomeSegment(), absl::Seconds(5), clock_, changes_);
+  const CommandId id = *fleet_->Submit("a", SomeSegment(), {.ttl = absl::Seconds(5)}, clock_, changes_);
   fleet_->Committed(changes_.rows.number, changes_);
+  Tick();
   fleet_->LinkDown(clock_, changes_);
   fleet_->Sent(id, false, clock_, changes_);
   Run(absl::Milliseconds(200), /*beats=*/false, /*probes=*/false);
   EXPECT_GT(fleet_->NextDue(), clock_.Read().mono);
-  changes_.commands_due.clear();
+  EXPECT_TRUE(changes_.commands_due.empty());
   LinkUp();
   EXPECT_EQ(changes_.commands_due, std::vector{id});
 }
 
-TEST_F(FleetStateTest, OpenCommandsOfTheLastRunAreSettledAtStart) {
+TEST_F(FleetStateTest, OpenCommandsOfTheLastRunGoOnWithTheSameIdAndAge) {
   LinkUp();
   Beat("a", 1, 1);
   const CommandId id = SubmitAndSend("a");
   SavedFleet saved = Save(changes_.rows);
   saved.open_commands.push_back({.row = changes_.rows.commands[0], .steps = changes_.rows.steps});
-  saved.next_command = CommandId{Number(id) + 1};
+  saved.next_command = CommandId{Number(id) + 4096};
+  saved.steady_offset_ms = fleet_->SteadyUnixMs(clock_) - clock_.Read().mono.millis();
+  const int64_t steady_before = fleet_->SteadyUnixMs(clock_);
   changes_ = {};
+  clock_.Advance(absl::Seconds(3));
+  clock_.JumpWall(-absl::Hours(1));
   Start({}, saved);
-  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_UNKNOWN);
-  ASSERT_EQ(changes_.rows.steps.size(), 1u) << "and the store hears of it";
+  EXPECT_EQ(fleet_->SteadyUnixMs(clock_), steady_before + 3000) << "whatever the wall clock does";
+  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_SENT);
+  EXPECT_TRUE(changes_.rows.steps.empty());
   LinkUp();
-  Beat("a", 1, 2);
-  EXPECT_EQ(SubmitAndSend("a"), CommandId{Number(id) + 1});
+  EXPECT_EQ(changes_.commands_due, std::vector{id});
+  EXPECT_EQ(fleet_->commands().Find(id)->row.issued_unix_ms, steady_before) << "the same bytes go out";
+  Run(absl::Seconds(3) + absl::Milliseconds(100), /*beats=*/true);
+  EXPECT_EQ(fleet_->commands().Find(id)->steps.back().reason, "no_answer");
+  Beat("a", 1, 100);
+  EXPECT_EQ(SubmitAndSend("a"), CommandId{Number(id) + 4096});
+}
+
+TEST_F(FleetStateTest, ASegmentForAnOfflineDeviceWaitsOnlyWhenAskedTo) {
+  LinkUp();
+  Beat("a", 1, 1);
+  Say("a", v1::PRESENCE_OFFLINE, 1);
+  const auto submit = [&](bool queue) {
+    return fleet_->Submit("a", SomeSegment(), {.ttl = absl::Minutes(1), .queue = queue}, clock_, changes_);
+  };
+  EXPECT_TRUE(absl::IsFailedPrecondition(submit(false).status()));
+  const CommandId in_time = *submit(true);
+  fleet_->Committed(changes_.rows.number, changes_);
+  EXPECT_EQ(Tick(), std::vector<CommandId>{});
+  Run(absl::Seconds(50), /*beats=*/false);
+  const CommandId late = *submit(true);
+  fleet_->Committed(changes_.rows.number, changes_);
+  Say("a", v1::PRESENCE_ONLINE, 2);
+  Beat("a", 2, 1);
+  EXPECT_EQ(Tick(), (std::vector{in_time, late}));
+}
+
+TEST_F(FleetStateTest, WhatWaitsForADeviceThatDoesNotComeExpires) {
+  LinkUp();
+  Beat("a", 1, 1);
+  Say("a", v1::PRESENCE_OFFLINE, 1);
+  const CommandId id = *fleet_->Submit("a", SomeSegment(), {.ttl = absl::Seconds(5), .queue = true}, clock_, changes_);
+  fleet_->Committed(changes_.rows.number, changes_);
+  Run(absl::Seconds(6), /*beats=*/false);
+  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_EXPIRED);
+  EXPECT_TRUE(changes_.commands_due.empty());
 }
 
 }  // namespace

@@ -65,18 +65,6 @@ TEST_F(FleetStateTest, WillAndGoodbyeSayWhyADeviceIsOffline) {
   EXPECT_EQ(status("a").reason, Reason::kClean);
 }
 
-TEST_F(FleetStateTest, WillOfAnEarlierLifeDoesNotKillTheNewOne) {
-  LinkUp();
-  Say("a", v1::PRESENCE_ONLINE, 1, 100);
-  Beat("a", 1, 1);
-  Say("a", v1::PRESENCE_ONLINE, 2, 200);
-  Beat("a", 2, 1);
-  Say("a", v1::PRESENCE_LOST, 1, 100);
-  EXPECT_EQ(status("a").state, State::kOnline);
-  EXPECT_EQ(device("a").epoch, 2u);
-  EXPECT_EQ(fleet_->counters().stale_epoch, 1u);
-}
-
 TEST_F(FleetStateTest, WallClockJumpsOfTheServerChangeNoLiveness) {
   LinkUp();
   Run(absl::Seconds(3), /*beats=*/true);
@@ -182,6 +170,30 @@ TEST_F(FleetStateTest, DeviceThatDiedDuringTheRestartIsOfflineTwoSecondsAfterHea
   EXPECT_EQ(status("a").state, State::kUnknown);
   Run(absl::Milliseconds(100), /*beats=*/false);
   EXPECT_EQ(status("a").reason, Reason::kSilent);
+}
+
+TEST_F(FleetStateTest, DeviceOnlyEverHeardOfIsUnknown) {
+  LinkUp();
+  Say("a", v1::PRESENCE_ONLINE, 1, 100);
+  Run(absl::Minutes(1), /*beats=*/false);
+  EXPECT_EQ(status("a").state, State::kUnknown);
+  EXPECT_TRUE(LivenessHistory("a").empty());
+}
+
+TEST_F(FleetStateTest, FailSafeIsWhatTheDeviceSaidLastAndIsShownAtOnce) {
+  LinkUp();
+  Beat("a", 1, 1);
+  for (bool fail_safe : {true, false}) {
+    changes_.rows.devices.clear();
+    v1::Status said;
+    said.set_presence(v1::PRESENCE_ONLINE);
+    said.set_epoch(1);
+    said.set_started_unix_ms(1);
+    said.set_fail_safe(fail_safe);
+    Apply(StatusEvent{"a", &said});
+    EXPECT_EQ(device("a").in_fail_safe(), fail_safe);
+    EXPECT_EQ(changes_.rows.devices.size(), 1u) << "a row is what watchers see";
+  }
 }
 
 }  // namespace

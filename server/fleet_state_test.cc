@@ -74,7 +74,7 @@ TEST_F(FleetStateTest, AgentThatLostItsDiskAgainUnderTheSameEpochIsANewLife) {
   Beat("a", 1, 1);
   EXPECT_EQ(device("a").heartbeats.saved().duplicate, 0u);
   EXPECT_EQ(device("a").heartbeats.saved().stored, 3u);
-  EXPECT_EQ(StateOf(id), v1::COMMAND_STATE_UNKNOWN);
+  EXPECT_EQ(Tick(), std::vector{id}) << "it is asked what it knows";
 }
 
 TEST_F(FleetStateTest, ReconnectOfTheSameLifeIsNoNewOne) {

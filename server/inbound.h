@@ -27,7 +27,8 @@ class Inbound {
   bool Push(const Arrived& message) {
     const absl::string_view payload = absl::string_view(message.payload).substr(0, kMaxPayloadBytes + 1);
     const Head head{.topic_bytes = static_cast<uint32_t>(message.topic.size()),
-                    .payload_bytes = static_cast<uint32_t>(payload.size())};
+                    .payload_bytes = static_cast<uint32_t>(payload.size()),
+                    .retained = message.retained};
     {
       MutexLock lock(mu_);
       const bool first = bytes_.empty();
@@ -44,7 +45,7 @@ class Inbound {
     return true;
   }
 
-  // Calls take(topic, payload) with each, oldest first; both are good until it returns.
+  // Calls take(topic, payload, retained) with each, oldest first; both are good until it returns.
   template <typename Take>
   void Drain(Take take) {
     taken_.clear();  // and swapped, so that both buffers' memory is used again
@@ -57,7 +58,7 @@ class Inbound {
       Head head;
       std::memcpy(&head, rest.data(), sizeof(head));
       rest.remove_prefix(sizeof(head));
-      take(rest.substr(0, head.topic_bytes), rest.substr(head.topic_bytes, head.payload_bytes));
+      take(rest.substr(0, head.topic_bytes), rest.substr(head.topic_bytes, head.payload_bytes), head.retained);
       rest.remove_prefix(head.topic_bytes + head.payload_bytes);
     }
   }
@@ -71,6 +72,7 @@ class Inbound {
   struct Head {
     uint32_t topic_bytes;
     uint32_t payload_bytes;
+    bool retained;
   };
 
   const std::function<void()> on_first_;

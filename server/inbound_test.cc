@@ -18,7 +18,8 @@ class InboundTest : public testing::Test {
  protected:
   std::vector<std::pair<std::string, std::string>> Drain() {
     std::vector<std::pair<std::string, std::string>> messages;
-    inbound_.Drain([&](absl::string_view topic, absl::string_view payload) { messages.emplace_back(topic, payload); });
+    inbound_.Drain(
+        [&](absl::string_view topic, absl::string_view payload, bool) { messages.emplace_back(topic, payload); });
     return messages;
   }
 
@@ -34,6 +35,14 @@ TEST_F(InboundTest, MessagesComeOutWholeAndInOrder) {
   EXPECT_THAT(Drain(),
               ElementsAre(Pair("rpi/a/state", binary), Pair("", ""), Pair("rpi/b/state", std::string(1000, 'x'))));
   EXPECT_THAT(Drain(), IsEmpty());
+}
+
+TEST_F(InboundTest, WhatTheBrokerHadStoredIsMarked) {
+  inbound_.Push({.topic = "a", .payload = "x", .retained = true});
+  inbound_.Push({.topic = "b", .payload = "y", .retained = false});
+  std::vector<bool> marks;
+  inbound_.Drain([&](absl::string_view, absl::string_view, bool retained) { marks.push_back(retained); });
+  EXPECT_THAT(marks, ElementsAre(true, false));
 }
 
 TEST_F(InboundTest, WakesTheReaderOncePerBatch) {

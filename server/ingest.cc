@@ -9,21 +9,6 @@
 namespace fleet::server {
 namespace {
 
-RejectReason ReasonOf(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kOutOfRange:
-      return RejectReason::kOversized;
-    case absl::StatusCode::kNotFound:
-      return RejectReason::kTopic;
-    case absl::StatusCode::kDataLoss:
-      return RejectReason::kParse;
-    case absl::StatusCode::kUnimplemented:
-      return RejectReason::kVersion;
-    default:
-      return RejectReason::kMeaning;
-  }
-}
-
 absl::Status CheckNumbers(uint32_t epoch, uint32_t seq) {
   // UINT32_MAX is kept free as a mark; no device lives to send it.
   if (epoch != 0 && seq != 0 && seq != UINT32_MAX) return absl::OkStatus();
@@ -65,6 +50,75 @@ absl::Status CheckMeaning(const v1::CommandReport& report) {
   return CheckNumbers(report.epoch(), 1);
 }
 
+absl::Status CheckRecords(uint32_t epoch, uint64_t first_seq, int count, int max_count) {
+  if (count < 1 || count > max_count) return absl::InvalidArgumentError(absl::StrCat(count, " records in one batch"));
+  if (epoch != 0 && first_seq != 0 && first_seq <= kMaxRecordNumber) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("epoch ", epoch, " and first_seq ", first_seq, " cannot be"));
+}
+
+absl::Status CheckMeaning(const v1::EventBatch& batch) {
+  for (const v1::Event& event : batch.events()) {
+    if (event.kind() == v1::EVENT_KIND_UNSPECIFIED || !v1::EventKind_IsValid(event.kind())) {
+      return absl::InvalidArgumentError(absl::StrCat("event of kind ", static_cast<int>(event.kind())));
+    }
+    if (event.name().size() > 64 || event.detail().size() > 200) {
+      return absl::InvalidArgumentError("event with too long a text");
+    }
+  }
+  return CheckRecords(batch.epoch(), batch.first_seq(), batch.events_size(), kMaxEventsPerBatch);
+}
+
+absl::Status CheckMeaning(const v1::TelemetryBatch& batch) {
+  const int samples = batch.value_size();
+  if (batch.signal_size() != samples || batch.after_ms_size() != samples) {
+    return absl::InvalidArgumentError("telemetry columns of different length");
+  }
+  for (const std::string& signal : batch.signals()) {
+    if (signal.empty() || signal.size() > 64) return absl::InvalidArgumentError("signal name is not 1 to 64 bytes");
+  }
+  for (const uint32_t signal : batch.signal()) {
+    if (signal >= static_cast<uint32_t>(batch.signals_size())) {
+      return absl::InvalidArgumentError(absl::StrCat("sample of signal ", signal, ", which has no name"));
+    }
+  }
+  return CheckRecords(batch.epoch(), batch.first_seq(), samples, kMaxPayloadBytes);
+}
+
+absl::Status CheckDrops(const v1::EpochAccount& account) {
+  if (account.dropped_size() > kMaxDropsPerAccount) return absl::InvalidArgumentError("too many dropped ranges");
+  uint64_t last = 0;
+  for (const v1::DroppedRange& dropped : account.dropped()) {
+    if (dropped.reason() == v1::DROP_REASON_UNSPECIFIED || !v1::DropReason_IsValid(dropped.reason())) {
+      return absl::InvalidArgumentError(absl::StrCat("dropped for reason ", static_cast<int>(dropped.reason())));
+    }
+    if (dropped.first_seq() <= last || dropped.last_seq() < dropped.first_seq() ||
+        dropped.last_seq() > account.made()) {
+      return absl::InvalidArgumentError(absl::StrCat("dropped range ", dropped.first_seq(), " to ", dropped.last_seq(),
+                                                     " of ", account.made(), " records"));
+    }
+    last = dropped.last_seq();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMeaning(const v1::LedgerReport& report) {
+  if (report.accounts_size() > kMaxAccountsPerReport) return absl::InvalidArgumentError("too many accounts");
+  for (const v1::EpochAccount& account : report.accounts()) {
+    if (account.stream() == v1::STREAM_UNSPECIFIED || !v1::Stream_IsValid(account.stream())) {
+      return absl::InvalidArgumentError(absl::StrCat("account of stream ", static_cast<int>(account.stream())));
+    }
+    if (account.epoch() == 0 || account.epoch() > report.epoch()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("account of epoch ", account.epoch(), " in epoch ", report.epoch()));
+    }
+    if (account.made() > kMaxRecordNumber || account.waiting() > account.made()) {
+      return absl::InvalidArgumentError(absl::StrCat(account.waiting(), " of ", account.made(), " records wait"));
+    }
+    RETURN_IF_ERROR(CheckDrops(account));
+  }
+  return CheckNumbers(report.epoch(), report.number());
+}
+
 template <typename MessageT>
 absl::Status DecodeAndCheck(absl::string_view payload, MessageT& out) {
   RETURN_IF_ERROR(Decode(payload, out));
@@ -73,12 +127,28 @@ absl::Status DecodeAndCheck(absl::string_view payload, MessageT& out) {
 
 }  // namespace
 
-absl::StatusOr<Event> Ingest::Read(absl::string_view topic, absl::string_view payload) {
+RejectReason Ingest::ReasonOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOutOfRange:
+      return RejectReason::kOversized;
+    case absl::StatusCode::kNotFound:
+      return RejectReason::kTopic;
+    case absl::StatusCode::kDataLoss:
+      return RejectReason::kParse;
+    case absl::StatusCode::kUnimplemented:
+      return RejectReason::kVersion;
+    default:
+      return RejectReason::kMeaning;
+  }
+}
+
+absl::StatusOr<Event> Ingest::Read(absl::string_view topic, absl::string_view payload, bool retained) {
   absl::StatusOr<Event> event = Understand(topic, payload);
   if (event.ok()) {
     ++counters_.accepted;
+    if (auto* status = std::get_if<StatusEvent>(&*event)) status->retained = retained;
   } else {
-    ++counters_.rejected[static_cast<size_t>(ReasonOf(event.status().code()))];
+    ++counters_.rejected[static_cast<size_t>(ReasonOf(event.status()))];
   }
   return event;
 }
@@ -100,6 +170,15 @@ absl::StatusOr<Event> Ingest::Understand(absl::string_view topic, absl::string_v
     case DeviceTopic::kCommandAck:
       RETURN_IF_ERROR(DecodeAndCheck(payload, command_report_));
       return CommandReportEvent{parsed->device, &command_report_};
+    case DeviceTopic::kEvent:
+      RETURN_IF_ERROR(DecodeAndCheck(payload, event_batch_));
+      return EventBatchEvent{parsed->device, &event_batch_};
+    case DeviceTopic::kTelemetry:
+      RETURN_IF_ERROR(DecodeAndCheck(payload, telemetry_batch_));
+      return TelemetryEvent{parsed->device, &telemetry_batch_};
+    case DeviceTopic::kLedger:
+      RETURN_IF_ERROR(DecodeAndCheck(payload, ledger_report_));
+      return LedgerEvent{parsed->device, &ledger_report_};
   }
   return absl::InternalError("unreachable");
 }

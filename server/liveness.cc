@@ -45,16 +45,34 @@ void Liveness::Heard(DeviceIndex device, MonoTime now, Changes& changes) {
   node.last_heard = now;
   node.ever_heard = true;
   node.will_due = MonoTime::Max();
-  MoveTo(device, {LivenessState::kOnline, OfflineReason::kNone}, changes);
+  MoveTo(device, Alive(node), changes);
+}
+
+LivenessStatus Liveness::Alive(const Node& node) const {
+  return {LivenessState::kOnline, node.replaced ? OfflineReason::kReplaced : OfflineReason::kNone};
+}
+
+bool Liveness::TakesTurns(DeviceIndex device) const {
+  return nodes_[device].replaced && nodes_[device].status.state == LivenessState::kOnline;
+}
+
+void Liveness::SetReplaced(DeviceIndex device, bool replaced, Changes& changes) {
+  Node& node = nodes_[device];
+  node.replaced = replaced;
+  if (ListOf(node.status) == nullptr) return;
+  node.will_due = MonoTime::Max();
+  MoveTo(device, Alive(node), changes);
 }
 
 void Liveness::SaidGoodbye(DeviceIndex device, Changes& changes) {
+  if (TakesTurns(device)) return;
   nodes_[device].ever_heard = true;
   nodes_[device].will_due = MonoTime::Max();
   MoveTo(device, {LivenessState::kOffline, OfflineReason::kClean}, changes);
 }
 
 void Liveness::WillArrived(DeviceIndex device, MonoTime now) {
+  if (TakesTurns(device)) return;
   Node& node = nodes_[device];
   node.ever_heard = true;
   // While it is not yet sure who is alive, a stored will may be older than the device's next connection.
@@ -81,7 +99,7 @@ void Liveness::Deaf(Changes& changes) {
   declare_unknown_at_ = MonoTime::Max();
   for (const auto& [due, device] : wills_) nodes_[device].will_due = MonoTime::Max();
   wills_.clear();
-  for (List* list : {&online_, &stale_}) {
+  for (List* list : {&online_, &stale_, &replaced_}) {
     while (list->first != kNil) MoveTo(list->first, {}, changes);
   }
 }
@@ -103,8 +121,10 @@ void Liveness::Tick(MonoTime now, Changes& changes) {
   while (online_.first != kNil && nodes_[online_.first].last_heard + options_.stale_after <= now) {
     MoveTo(online_.first, {LivenessState::kStale, OfflineReason::kNone}, changes);
   }
-  while (stale_.first != kNil && nodes_[stale_.first].last_heard + options_.offline_after <= now) {
-    MoveTo(stale_.first, {LivenessState::kOffline, OfflineReason::kSilent}, changes);
+  for (List* list : {&stale_, &replaced_}) {
+    while (list->first != kNil && nodes_[list->first].last_heard + options_.offline_after <= now) {
+      MoveTo(list->first, {LivenessState::kOffline, OfflineReason::kSilent}, changes);
+    }
   }
   if (declare_unknown_at_ <= now) DeclareSilentUnknowns(changes);
 }
@@ -123,14 +143,16 @@ MonoTime Liveness::NextDue() const {
   MonoTime due = declare_unknown_at_;
   if (!wills_.empty()) due = std::min(due, wills_.front().first);
   if (online_.first != kNil) due = std::min(due, nodes_[online_.first].last_heard + options_.stale_after);
-  if (stale_.first != kNil) due = std::min(due, nodes_[stale_.first].last_heard + options_.offline_after);
+  for (const List* list : {&stale_, &replaced_}) {
+    if (list->first != kNil) due = std::min(due, nodes_[list->first].last_heard + options_.offline_after);
+  }
   return due;
 }
 
-Liveness::List* Liveness::ListOf(LivenessState state) {
-  switch (state) {
+Liveness::List* Liveness::ListOf(const LivenessStatus& status) {
+  switch (status.state) {
     case LivenessState::kOnline:
-      return &online_;
+      return status.reason == OfflineReason::kReplaced ? &replaced_ : &online_;
     case LivenessState::kStale:
       return &stale_;
     case LivenessState::kUnknown:
@@ -142,10 +164,24 @@ Liveness::List* Liveness::ListOf(LivenessState state) {
 
 void Liveness::Unlink(DeviceIndex device) {
   Node& node = nodes_[device];
-  List* list = ListOf(node.status.state);
+  List* list = ListOf(node.status);
   if (list == nullptr) return;
   (node.prev == kNil ? list->first : nodes_[node.prev].next) = node.next;
   (node.next == kNil ? list->last : nodes_[node.next].prev) = node.prev;
+}
+
+// Behind all that were last heard no later: a heartbeat puts a device at the end at once, only a change of SetReplaced
+// walks.
+void Liveness::Link(DeviceIndex device, List& list) {
+  Node& node = nodes_[device];
+  node.prev = list.last;
+  node.next = kNil;
+  while (node.prev != kNil && nodes_[node.prev].last_heard > node.last_heard) {
+    node.next = node.prev;
+    node.prev = nodes_[node.prev].prev;
+  }
+  (node.prev == kNil ? list.first : nodes_[node.prev].next) = device;
+  (node.next == kNil ? list.last : nodes_[node.next].prev) = device;
 }
 
 void Liveness::MoveTo(DeviceIndex device, LivenessStatus status, Changes& changes) {
@@ -157,12 +193,7 @@ void Liveness::MoveTo(DeviceIndex device, LivenessStatus status, Changes& change
     changes.push_back({device, status});
   }
   node.status = status;
-  List* list = ListOf(status.state);
-  if (list == nullptr) return;
-  node.prev = list->last;
-  node.next = kNil;
-  (list->last == kNil ? list->first : nodes_[list->last].next) = device;
-  list->last = device;
+  if (List* list = ListOf(status)) Link(device, *list);
 }
 
 }  // namespace fleet::server

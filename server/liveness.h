@@ -4,11 +4,14 @@
 //      ^                      ^______________|______________heartbeat________________|
 //      |__ our own link down __|             goodbye --> Offline(clean)    will --> Offline(lost)
 //
+// While two devices take turns under one id (SetReplaced) it is Online(replaced) until 2 s after the last heartbeat of
+// either: never Stale, and goodbyes and wills do not count, because they are only ever of one of the two.
+//
 // Silence proves nothing while the server itself may be deaf: Deaf() makes every living device Unknown, and only after
 // Hearing() has held for offline_after are those that stayed silent declared Offline. A will counts only when the
 // server still hears kWillConfirm later: a broker that stops says of every device that it is lost, just before it
 // leaves. A device never heard of stays Unknown. Pure; loop thread only. O(1) per heartbeat: all timeouts are equal, so
-// two lists in order of last heartbeat are always sorted by deadline.
+// lists in order of last heartbeat are always sorted by deadline.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +36,7 @@ OfflineReason ParseOfflineReason(absl::string_view name);
 
 struct LivenessStatus {
   LivenessState state = LivenessState::kUnknown;
-  OfflineReason reason = OfflineReason::kNone;  // kNone unless offline
+  OfflineReason reason = OfflineReason::kNone;  // kNone unless offline, or online and kReplaced
 };
 
 struct LivenessChange {
@@ -63,6 +66,8 @@ class Liveness {
   void Heard(DeviceIndex device, MonoTime now, Changes& changes);  // a heartbeat
   void SaidGoodbye(DeviceIndex device, Changes& changes);
   void WillArrived(DeviceIndex device, MonoTime now);  // takes effect in a Tick, unless the device is heard before
+  void TakeBackWill(DeviceIndex device) { nodes_[device].will_due = MonoTime::Max(); }
+  void SetReplaced(DeviceIndex device, bool replaced, Changes& changes);
   void Deaf(Changes& changes);
   void Hearing(MonoTime now);
   void Tick(MonoTime now, Changes& changes);
@@ -76,6 +81,7 @@ class Liveness {
   struct Node {
     LivenessStatus status;
     bool ever_heard = false;
+    bool replaced = false;
     MonoTime last_heard;
     MonoTime will_due = MonoTime::Max();  // Max: no will waits
     DeviceIndex prev = kNil;
@@ -86,16 +92,20 @@ class Liveness {
     DeviceIndex last = kNil;
   };
 
-  List* ListOf(LivenessState state);
+  List* ListOf(const LivenessStatus& status);
+  LivenessStatus Alive(const Node& node) const;
+  bool TakesTurns(DeviceIndex device) const;
   void ConfirmWills(MonoTime now, Changes& changes);
   void Unlink(DeviceIndex device);
+  void Link(DeviceIndex device, List& list);
   void MoveTo(DeviceIndex device, LivenessStatus status, Changes& changes);
   void DeclareSilentUnknowns(Changes& changes);
 
   const LivenessOptions options_;
   std::vector<Node> nodes_;
-  List online_;
+  List online_;  // each in order of the last heartbeat
   List stale_;
+  List replaced_;
   size_t counts_[4] = {};
   bool hearing_ = false;
   MonoTime declare_unknown_at_ = MonoTime::Max();

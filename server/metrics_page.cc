@@ -1,6 +1,10 @@
 #include "server/metrics_page.h"
 
+#include <iterator>
+#include <string>
+
 #include "common/metrics.h"
+#include "server/stream_views.h"
 
 namespace fleet::server {
 namespace {
@@ -50,9 +54,57 @@ void AddFleet(const FleetState& state, MetricsPage& page) {
   page.Gauge("fleet_broker_hears", "1 while messages arrive through it.", state.hearing().hears() ? 1 : 0);
 }
 
+void AddStreams(const FleetStreams& streams, MetricsPage& page) {
+  const StreamTotals of_stream[] = {streams.Totals(v1::STREAM_EVENT), streams.Totals(v1::STREAM_TELEMETRY)};
+  const auto each = [&](auto add) {
+    for (size_t i = 0; i < std::size(of_stream); ++i) add(of_stream[i], WordOf(DeviceStreams::kStreams[i]));
+  };
+  each([&](const StreamTotals& totals, const std::string& stream) {
+    page.Counter("fleet_stream_sent_total", "Records that devices numbered.", static_cast<double>(totals.sent),
+                 {{"stream", stream}});
+  });
+  each([&](const StreamTotals& totals, const std::string& stream) {
+    page.Counter("fleet_stream_stored_total", "Records stored.", static_cast<double>(totals.stored),
+                 {{"stream", stream}});
+  });
+  each([&](const StreamTotals& totals, const std::string& stream) {
+    page.Counter("fleet_stream_duplicate_total", "Records that came again.", static_cast<double>(totals.duplicate),
+                 {{"stream", stream}});
+  });
+  each([&](const StreamTotals& totals, const std::string& stream) {
+    for (int number = v1::DROP_REASON_SPOOL_FULL; number < v1::DropReason_ARRAYSIZE; ++number) {
+      const auto reason = static_cast<v1::DropReason>(number);
+      const auto found = totals.dropped.find(reason);
+      const uint64_t count = found == totals.dropped.end() ? 0 : found->second;
+      page.Counter("fleet_stream_dropped_total", "Records given up, by reason.", static_cast<double>(count),
+                   {{"stream", stream}, {"reason", WordOf(reason)}});
+    }
+  });
+  each([&](const StreamTotals& totals, const std::string& stream) {
+    page.Gauge("fleet_stream_in_flight", "Records on their way.", static_cast<double>(totals.in_flight()),
+               {{"stream", stream}});
+  });
+  page.Counter("fleet_stream_refused_total", "Batches and ledger reports not taken; they come again.",
+               static_cast<double>(streams.counters().refused));
+  page.Gauge("fleet_ledger_unbalanced", "Devices whose ledger does not balance.",
+             static_cast<double>(streams.unbalanced()));
+}
+
+void AddQuarantine(const Quarantine& quarantine, MetricsPage& page) {
+  page.Counter("fleet_quarantine_kept_total", "Refused messages kept to be looked at.",
+               static_cast<double>(quarantine.counters().kept));
+  page.Counter("fleet_quarantine_skipped_total", "Refused messages not kept: too many in that second.",
+               static_cast<double>(quarantine.counters().skipped));
+}
+
 void AddCommands(const Commands& commands, MetricsPage& page) {
   page.Counter("fleet_commands_submitted_total", "Commands taken.", static_cast<double>(commands.counters().submitted));
-  page.Gauge("fleet_commands_open", "Commands without an end state.", static_cast<double>(commands.open_count()));
+  page.Counter("fleet_commands_resent_total", "Commands sent again to ask what became of them.",
+               static_cast<double>(commands.counters().resent));
+  page.Counter("fleet_commands_given_up_total", "Unknown commands that nobody asks about any more.",
+               static_cast<double>(commands.counters().given_up));
+  page.Gauge("fleet_commands_open", "Commands on their way or running.", static_cast<double>(commands.open_count()));
+  page.Gauge("fleet_commands_unknown", "Commands that are asked about.", static_cast<double>(commands.unknown_count()));
   for (int state = v1::COMMAND_STATE_DONE; state < v1::CommandState_ARRAYSIZE; ++state) {
     const auto found = commands.counters().ended.find(state);
     const uint64_t count = found == commands.counters().ended.end() ? 0 : found->second;
@@ -83,6 +135,8 @@ std::string MetricsText(const MetricsSources& sources) {
   AddIngest(sources, page);
   AddFleet(sources.state, page);
   AddCommands(sources.state.commands(), page);
+  AddStreams(sources.state.streams(), page);
+  AddQuarantine(sources.quarantine, page);
   AddShell(sources, page);
   return page.Text();
 }

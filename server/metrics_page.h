@@ -5,6 +5,7 @@
 
 #include "server/fleet_state.h"
 #include "server/ingest.h"
+#include "server/quarantine.h"
 #include "server/store_writer.h"
 
 namespace fleet::server {
@@ -12,6 +13,7 @@ namespace fleet::server {
 struct MetricsSources {
   const FleetState& state;
   const Ingest& ingest;
+  const Quarantine& quarantine;
   StoreWriter::Health store;
   uint64_t inbound_dropped = 0;  // messages, because the loop was too slow
   uint64_t publish_refused = 0;  // live publications, because the link was down or full

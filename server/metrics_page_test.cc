@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/temp_dir.h"
+#include "server/testing/stream_messages.h"
 #include "server/testing/test_fleet.h"
 
 namespace fleet::server {
@@ -52,6 +53,7 @@ class MetricsPageTest : public testing::Test {
   std::map<std::string, Family> Page(const StoreWriter::Health& store = {}) {
     return Parse(MetricsText({.state = fleet_.state,
                               .ingest = ingest_,
+                              .quarantine = quarantine_,
                               .store = store,
                               .inbound_dropped = 4,
                               .publish_refused = 5,
@@ -61,6 +63,7 @@ class MetricsPageTest : public testing::Test {
   FakeClock clock_;
   TestFleet fleet_{clock_};
   Ingest ingest_;
+  Quarantine quarantine_;
 };
 
 TEST_F(MetricsPageTest, EveryMetricHasHelpATypeAndSamples) {
@@ -96,7 +99,7 @@ TEST_F(MetricsPageTest, ShowsWhatHappened) {
   ASSERT_FALSE(ingest_.Read("rpi/a/heartbeat", "\xff").ok());
   v1::Segment hold;
   hold.set_type(v1::SEGMENT_TYPE_HOLD);
-  ASSERT_TRUE(fleet_.state.Submit("a", hold, absl::Seconds(1), clock_, fleet_.changes).ok());
+  ASSERT_TRUE(fleet_.state.Submit("a", hold, {.ttl = absl::Seconds(1)}, clock_, fleet_.changes).ok());
   auto page = Page();
   EXPECT_EQ(page["fleet_devices"].samples["{state=\"online\"}"], 1);
   EXPECT_EQ(page["fleet_devices"].samples["{state=\"unknown\"}"], 1);
@@ -113,6 +116,31 @@ TEST_F(MetricsPageTest, ShowsWhatHappened) {
   EXPECT_EQ(page["fleet_commands_ended_total"].samples["{state=\"done\"}"], 0);
   EXPECT_EQ(page["fleet_broker_connected"].samples[""], 1);
   EXPECT_EQ(page["fleet_store_works"].samples[""], 1);
+}
+
+TEST_F(MetricsPageTest, ShowsTheStreamsOfAllDevices) {
+  for (const char* device : {"a", "b"}) {
+    const v1::EventBatch events = EventsOf(1, 1, 3);
+    const v1::LedgerReport report =
+        ReportOf(1, 1, {AccountOf(v1::STREAM_EVENT, 1, 10, 2, {DropOf(v1::DROP_REASON_TOO_OLD, 4, 5)})});
+    fleet_.Apply(EventBatchEvent{device, &events});
+    fleet_.Apply(EventBatchEvent{device, &events});
+    fleet_.Apply(LedgerEvent{device, &report});
+  }
+  fleet_.state.SetStoreWorks(false);
+  const v1::TelemetryBatch samples = SamplesOf(1, 1, 3);
+  fleet_.Apply(TelemetryEvent{"a", &samples});
+  quarantine_.Take("x", "y", absl::NotFoundError(""), clock_.Read(), fleet_.changes.rows);
+  auto page = Page();
+  EXPECT_EQ(page["fleet_stream_sent_total"].samples["{stream=\"event\"}"], 20);
+  EXPECT_EQ(page["fleet_stream_stored_total"].samples["{stream=\"event\"}"], 6);
+  EXPECT_EQ(page["fleet_stream_duplicate_total"].samples["{stream=\"event\"}"], 6);
+  EXPECT_EQ(page["fleet_stream_dropped_total"].samples["{reason=\"too_old\",stream=\"event\"}"], 4);
+  EXPECT_EQ(page["fleet_stream_dropped_total"].samples["{reason=\"crash\",stream=\"telemetry\"}"], 0);
+  EXPECT_EQ(page["fleet_stream_in_flight"].samples["{stream=\"event\"}"], 10);
+  EXPECT_EQ(page["fleet_stream_refused_total"].samples[""], 1);
+  EXPECT_EQ(page["fleet_ledger_unbalanced"].samples[""], 2);
+  EXPECT_EQ(page["fleet_quarantine_kept_total"].samples[""], 1);
 }
 
 TEST_F(MetricsPageTest, ShowsAStoreThatFails) {

@@ -13,6 +13,7 @@
 #include "fleet/v1/to_server.pb.h"
 #include "server/history_block.h"
 #include "server/liveness.h"
+#include "server/past_lives.h"
 #include "server/rows.h"
 #include "server/sequence_tracker.h"
 
@@ -21,6 +22,7 @@ namespace fleet::server {
 struct Entity {
   EntityRow latest;
   MonoTime received;  // restored ones: the start of the clock
+  absl::Duration AgeAt(Now now) const;
 };
 
 struct Device {
@@ -36,23 +38,40 @@ struct Device {
 
   bool heard = false;         // a heartbeat in this run of the server
   MonoTime last_heartbeat;    // valid when heard
-  MonoTime said_online;       // the last Status online
+  MonoTime said_online;       // the last Status online, or the first word of a life
   int64_t clock_skew_ms = 0;  // device minus server at the last heartbeat
   int64_t last_seen_unix_ms = 0;
   int64_t state_since_unix_ms = 0;
+  bool fail_safe = false;  // as it said last
+  PastLives past_lives;
+  Life rumour;               // a life that the broker had stored and that we take for an old one
+  bool clone_alarm = false;  // two devices connect with this id
+  MonoTime clone_alarm_ends = MonoTime::Max();
 
   SequenceTracker heartbeats;
   SequenceTracker states;
   std::vector<Entity> entities;  // in the order they were first reported
   HistoryBlock block;
-  MonoTime flush_due = MonoTime::Max();  // Max: nothing to write
-  std::vector<CommandId> open_commands;  // without an end state
+  MonoTime flush_due = MonoTime::Max();           // Max: nothing to write
+  std::vector<CommandId> open_commands;           // that have not ended, unknown ones included; in order
+  size_t unknown_commands = 0;                    // of these
+  LivenessState state = LivenessState::kUnknown;  // as FleetState last saw it change
+  bool reachable() const { return state != LivenessState::kOffline; }
+
+  bool in_fail_safe() const { return fail_safe && reachable(); }  // of one that is offline nobody knows
+  Life life() const { return {.epoch = epoch, .started_unix_ms = started_unix_ms}; }
+  // What the entity is, of a device that is `device` (docs/protocol.md section 4).
+  LivenessState StateOf(const Entity& entity, LivenessState device, Now now) const;
 
   // Takes over the latest state of each entity. Entities past kMaxEntitiesPerDevice are left out; returns how many.
   int Update(const v1::StateReport& report, Now now);
 
  private:
   Entity* FindOrAdd(EntityId id, size_t hint);
+  void MeasurePeriod(MonoTime now);
+
+  MonoTime last_report_;
+  absl::Duration report_period_;  // smoothed time between reports; zero: not known yet
 };
 
 class Registry {

@@ -1,11 +1,12 @@
--- Schema version 1 (PRAGMA user_version). Times are Unix milliseconds by the server's wall clock.
+-- Schema version 2 (PRAGMA user_version). Times are Unix milliseconds by the server's wall clock. Also run to bring an
+-- older database up to date: what it has not is made.
 
-CREATE TABLE meta (
-  key   TEXT PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS meta (
+  key   TEXT PRIMARY KEY,              -- server_epoch, first_command, boot, steady_offset_ms
   value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE device (
+CREATE TABLE IF NOT EXISTS device (
   device              INTEGER PRIMARY KEY,  -- in the order they were first heard
   id                  TEXT NOT NULL UNIQUE,
   epoch               INTEGER NOT NULL,
@@ -18,7 +19,7 @@ CREATE TABLE device (
 );
 
 -- Latest state of each entity.
-CREATE TABLE entity (
+CREATE TABLE IF NOT EXISTS entity (
   device           INTEGER NOT NULL,
   entity_id        INTEGER NOT NULL,
   x_mm             INTEGER NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE entity (
 ) WITHOUT ROWID;
 
 -- Every state report, about a second of one device per row: appending a row is cheap, indexing each report is not.
-CREATE TABLE state_history (
+CREATE TABLE IF NOT EXISTS state_history (
   block         INTEGER PRIMARY KEY,
   device        INTEGER NOT NULL,
   first_unix_ms INTEGER NOT NULL,
@@ -39,19 +40,19 @@ CREATE TABLE state_history (
   reports       INTEGER NOT NULL,
   samples       BLOB NOT NULL               -- a StateBlock of storage.proto
 );
-CREATE INDEX state_history_of_device ON state_history (device, last_unix_ms);
+CREATE INDEX IF NOT EXISTS state_history_of_device ON state_history (device, last_unix_ms);
 
-CREATE TABLE liveness (
+CREATE TABLE IF NOT EXISTS liveness (
   change     INTEGER PRIMARY KEY,
   device     INTEGER NOT NULL,
   at_unix_ms INTEGER NOT NULL,
   state      TEXT NOT NULL,
   reason     TEXT NOT NULL
 );
-CREATE INDEX liveness_of_device ON liveness (device);
+CREATE INDEX IF NOT EXISTS liveness_of_device ON liveness (device);
 
 -- expected = stored + missing for each numbered stream of a device, written in the transaction that stores the data.
-CREATE TABLE loss (
+CREATE TABLE IF NOT EXISTS loss (
   device    INTEGER NOT NULL,
   stream    TEXT NOT NULL,                  -- heartbeat, state
   epoch     INTEGER NOT NULL,
@@ -64,18 +65,19 @@ CREATE TABLE loss (
   PRIMARY KEY (device, stream)
 ) WITHOUT ROWID;
 
-CREATE TABLE command (
+CREATE TABLE IF NOT EXISTS command (
   id             INTEGER PRIMARY KEY,
   device         INTEGER NOT NULL,
-  segment        BLOB NOT NULL,             -- a Segment of common.proto
-  issued_unix_ms INTEGER NOT NULL,
+  kind           INTEGER NOT NULL,          -- field number of the body in Command of to_device.proto: 4 segment, 5 cancel
+  body           BLOB NOT NULL,             -- that message
+  issued_unix_ms INTEGER NOT NULL,          -- on the server's steady clock
   ttl_ms         INTEGER NOT NULL,
-  ended          INTEGER NOT NULL DEFAULT 0
+  ended          INTEGER NOT NULL DEFAULT 0 -- 1: nothing follows; unknown is no end until it is given up
 );
-CREATE INDEX command_open ON command (id) WHERE ended = 0;
-CREATE INDEX command_of_device ON command (device, id);
+CREATE INDEX IF NOT EXISTS command_open ON command (id) WHERE ended = 0;
+CREATE INDEX IF NOT EXISTS command_of_device ON command (device, id);
 
-CREATE TABLE command_step (
+CREATE TABLE IF NOT EXISTS command_step (
   command        INTEGER NOT NULL,
   number         INTEGER NOT NULL,          -- 0, 1, 2, ... within the command
   state          INTEGER NOT NULL,          -- a CommandState of common.proto
@@ -85,3 +87,72 @@ CREATE TABLE command_step (
   since_issue_ms INTEGER NOT NULL,
   PRIMARY KEY (command, number)
 ) WITHOUT ROWID;
+
+-- The durable streams of docs/protocol.md section 9. Each (device, epoch, seq) is here at most once, unless
+-- the device lost its disk and counts its epochs anew.
+CREATE TABLE IF NOT EXISTS event (
+  number           INTEGER PRIMARY KEY,
+  device           INTEGER NOT NULL,
+  epoch            INTEGER NOT NULL,
+  seq              INTEGER NOT NULL,
+  kind             INTEGER NOT NULL,        -- an EventKind of to_server.proto
+  entity_id        INTEGER NOT NULL,
+  name             TEXT NOT NULL,
+  detail           TEXT NOT NULL,
+  at_unix_ms       INTEGER NOT NULL,        -- by the device's clock
+  received_unix_ms INTEGER NOT NULL,
+  backlog          INTEGER NOT NULL         -- 1: it waited before it was sent
+);
+CREATE INDEX IF NOT EXISTS event_of_device ON event (device, number);
+
+-- Consecutive samples of one device per row.
+CREATE TABLE IF NOT EXISTS telemetry (
+  block            INTEGER PRIMARY KEY,
+  device           INTEGER NOT NULL,
+  epoch            INTEGER NOT NULL,
+  first_seq        INTEGER NOT NULL,
+  samples          INTEGER NOT NULL,
+  first_unix_ms    INTEGER NOT NULL,        -- by the device's clock
+  last_unix_ms     INTEGER NOT NULL,
+  received_unix_ms INTEGER NOT NULL,
+  backlog          INTEGER NOT NULL,
+  batch            BLOB NOT NULL            -- a TelemetryBatch of to_server.proto
+);
+CREATE INDEX IF NOT EXISTS telemetry_of_device ON telemetry (device, last_unix_ms);
+
+-- What became of every number of a stream, by epochs that are not settled; written in the transaction that stores the data.
+CREATE TABLE IF NOT EXISTS stream_account (
+  device           INTEGER NOT NULL,
+  stream           INTEGER NOT NULL,        -- a Stream of common.proto
+  epoch            INTEGER NOT NULL,
+  made             INTEGER NOT NULL,
+  duplicate        INTEGER NOT NULL,
+  waiting          INTEGER NOT NULL,        -- as the device reported last
+  reported_unix_ms INTEGER NOT NULL,        -- 0: not yet
+  ranges           BLOB NOT NULL,           -- a StreamRanges of storage.proto
+  PRIMARY KEY (device, stream, epoch)
+) WITHOUT ROWID;
+
+-- Settled epochs, summed up. `reason`: a DropReason of common.proto; 0 has the counts of the stream itself.
+CREATE TABLE IF NOT EXISTS stream_totals (
+  device        INTEGER NOT NULL,
+  stream        INTEGER NOT NULL,
+  reason        INTEGER NOT NULL,
+  settled_below INTEGER NOT NULL,
+  sent          INTEGER NOT NULL,           -- 0 unless reason is 0, as are stored and duplicate
+  stored        INTEGER NOT NULL,
+  duplicate     INTEGER NOT NULL,
+  dropped       INTEGER NOT NULL,           -- 0 when reason is 0
+  PRIMARY KEY (device, stream, reason)
+) WITHOUT ROWID;
+
+-- Messages that could not be understood; the newest 1000.
+CREATE TABLE IF NOT EXISTS quarantine (
+  number           INTEGER PRIMARY KEY,
+  received_unix_ms INTEGER NOT NULL,
+  topic            BLOB NOT NULL,
+  reason           TEXT NOT NULL,
+  detail           TEXT NOT NULL,
+  payload          BLOB NOT NULL,           -- the first 4096 bytes
+  payload_bytes    INTEGER NOT NULL
+);

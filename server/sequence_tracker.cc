@@ -14,6 +14,11 @@ void SequenceTracker::StartLife(uint32_t epoch) {
   if (first_ever) s_.highest = kNotHeard;
 }
 
+void SequenceTracker::ResumeLife(uint32_t epoch) {
+  s_.epoch = epoch;
+  s_.highest = kNotHeard;
+}
+
 SequenceTracker::Verdict SequenceTracker::Accept(uint32_t epoch, uint32_t seq) {
   if (s_.epoch != epoch) StartLife(epoch);
   if (s_.highest == kNotHeard) {

@@ -28,6 +28,8 @@ class SequenceTracker {
 
   // A new life of the device: numbers start again at 1 and all from 1 on are expected.
   void StartLife(uint32_t epoch);
+  // A life that we have heard before goes on: what it said meanwhile was not for us.
+  void ResumeLife(uint32_t epoch);
 
   enum class Verdict { kNew, kLate, kDuplicate };  // store kNew and kLate; only kNew says something of now
 

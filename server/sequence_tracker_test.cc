@@ -100,6 +100,18 @@ TEST(SequenceTracker, LifeMayBeginAgainUnderTheSameEpoch) {
   EXPECT_EQ(tracker.saved().stored, 11u);
 }
 
+TEST(SequenceTracker, ALifeThatGoesOnIsExpectedFromWhatIsHeardNext) {
+  SequenceTracker tracker;
+  AcceptAll(tracker, 1, 1, 10);
+  tracker.StartLife(2);
+  AcceptAll(tracker, 2, 1, 10);
+  tracker.ResumeLife(1);
+  EXPECT_EQ(tracker.Accept(1, 500), Verdict::kNew);
+  EXPECT_EQ(tracker.Accept(1, 499), Verdict::kDuplicate);
+  EXPECT_EQ(tracker.missing(), 0u);
+  EXPECT_EQ(tracker.saved().expected, 21u);
+}
+
 TEST(SequenceTracker, WhatCameWhileTheServerSleptIsMissing) {
   SequenceTracker before;
   AcceptAll(before, 3, 1, 100);

@@ -1,93 +1,19 @@
 #include "server/store.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <limits>
-#include <random>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
-#include "server/schema_sql.h"
 #include "server/store_rows.h"
+#include "server/store_schema.h"
+#include "server/store_stream_rows.h"
 
 namespace fleet::server {
 namespace {
 
-constexpr int kSchemaVersion = 1;
-constexpr int kApplicationId = 0x466c6565;        // "Flee": tells our files from those of other programs
-constexpr uintmax_t kCheckWholeBytes = 64 << 20;  // a whole check of this much takes well under a second
-constexpr int kPruneRows = 2000;                  // per step and table: some milliseconds
-
-absl::StatusOr<int64_t> QueryInt(Database& database, absl::string_view sql) {
-  ASSIGN_OR_RETURN(Statement query, database.Prepare(sql));
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  return found ? query.Int(0) : 0;
-}
-
-absl::Status Damaged(const std::string& path, absl::string_view what) {
-  return absl::DataLossError(
-      absl::StrCat("the database ", path, " is damaged (", absl::StrReplaceAll(what, {{"\n", " "}}),
-                   "); it was left as it is. Put back a backup, or save what can be read with: sqlite3 ", path,
-                   " .recover | sqlite3 recovered.db; or move it away to start empty"));
-}
-
-absl::Status CheckWhole(Database& database, uintmax_t file_bytes) {
-  // A large file is checked where a start depends on it; the history is checked by its readers.
-  const bool small = file_bytes <= kCheckWholeBytes;
-  for (const char* check :
-       {small ? "PRAGMA quick_check(1)" : "PRAGMA quick_check(device)", "PRAGMA quick_check(loss)"}) {
-    ASSIGN_OR_RETURN(Statement query, database.Prepare(check));
-    ASSIGN_OR_RETURN(const bool found, query.Step());
-    if (found && query.Text(0) != "ok") return absl::DataLossError(query.Text(0));
-  }
-  return absl::OkStatus();
-}
-
-// Is it ours, not too new, and whole? Looked at without a right to write, so that what we refuse stays as it is.
-absl::Status CheckFile(const std::string& path) {
-  std::error_code error;
-  const uintmax_t file_bytes = std::filesystem::file_size(path, error);
-  if (error || file_bytes == 0) return absl::OkStatus();  // is made, or opening it for writing says why not
-  ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, Database::Open(path, Database::Mode::kReadOnly));
-  ASSIGN_OR_RETURN(const int64_t tables, QueryInt(*database, "SELECT count(*) FROM sqlite_master"));
-  if (tables == 0) return absl::OkStatus();  // a start that was cut short
-  ASSIGN_OR_RETURN(const int64_t application, QueryInt(*database, "PRAGMA application_id"));
-  if (application != kApplicationId) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is a database of another program"));
-  }
-  ASSIGN_OR_RETURN(const int64_t version, QueryInt(*database, "PRAGMA user_version"));
-  if (version > kSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the database ", path, " has schema version ", version,
-                                                      ", this fleet-server knows ", kSchemaVersion,
-                                                      ": run the newer fleet-server"));
-  }
-  return CheckWhole(*database, file_bytes);
-}
-
-absl::Status Migrate(Database& database) {
-  ASSIGN_OR_RETURN(const int64_t version, QueryInt(database, "PRAGMA user_version"));
-  if (version == kSchemaVersion) return absl::OkStatus();
-  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
-  RETURN_IF_ERROR(database.Exec(kSchemaSql));
-  // Ids of a fresh database start anywhere, so that devices which remember commands of a lost one refuse none of ours;
-  // below 2^27, so that an id stays four bytes on the wire for a long time.
-  std::random_device seed;
-  const int64_t first_command = std::uniform_int_distribution<int64_t>(1, 1 << 27)(seed);
-  RETURN_IF_ERROR(database.Exec(absl::StrCat("INSERT INTO meta VALUES ('server_epoch', 0), ('first_command', ",
-                                             first_command, "); PRAGMA application_id = ", kApplicationId,
-                                             "; PRAGMA user_version = ", kSchemaVersion)));
-  return transaction.Commit();
-}
-
-absl::StatusOr<bool> IsOver(Database& database, int64_t keep_bytes) {
-  ASSIGN_OR_RETURN(const int64_t pages, QueryInt(database, "PRAGMA page_count"));
-  ASSIGN_OR_RETURN(const int64_t free, QueryInt(database, "PRAGMA freelist_count"));
-  ASSIGN_OR_RETURN(const int64_t page_bytes, QueryInt(database, "PRAGMA page_size"));
-  return (pages - free) * page_bytes > keep_bytes;
-}
+constexpr int64_t kIdLeap = 4096;          // a stop may have been sent without being stored: its id is not given again
+constexpr int64_t kKeepQuarantine = 1000;  // rows
 
 }  // namespace
 
@@ -100,40 +26,51 @@ struct Store::Writes {
   Statement command;
   Statement step;
   Statement ended;
+  Statement event;
+  Statement telemetry;
+  Statement account;
+  Statement settled;
+  Statement totals;
+  Statement quarantine;
+  Statement quarantine_full;
 };
 
 Store::Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
 Store::~Store() = default;
 
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path) {
-  absl::Status status = CheckFile(path);
-  if (absl::IsDataLoss(status)) return Damaged(path, status.message());
-  RETURN_IF_ERROR(status);
-  ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path, Database::Mode::kReadWrite));
-  RETURN_IF_ERROR(Migrate(*database));
+  ASSIGN_OR_RETURN(std::unique_ptr<Database> database, OpenCurrent(path));
   std::unique_ptr<Store> store(new Store(std::move(database)));
   RETURN_IF_ERROR(store->Prepare());
   return store;
 }
 
 absl::Status Store::Prepare() {
-  ASSIGN_OR_RETURN(
-      Statement device,
-      database_->Prepare("INSERT INTO device VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET "
-                         "epoch=excluded.epoch, started_unix_ms=excluded.started_unix_ms, "
-                         "version=excluded.version, state=excluded.state, reason=excluded.reason, "
-                         "state_since_unix_ms=excluded.state_since_unix_ms, "
-                         "last_seen_unix_ms=excluded.last_seen_unix_ms"));
-  ASSIGN_OR_RETURN(Statement entity, database_->Prepare("INSERT OR REPLACE INTO entity VALUES (?,?,?,?,?,?,?,?)"));
-  ASSIGN_OR_RETURN(Statement block, database_->Prepare("INSERT INTO state_history VALUES (NULL,?,?,?,?,?)"));
-  ASSIGN_OR_RETURN(Statement loss, database_->Prepare("INSERT OR REPLACE INTO loss VALUES (?,?,?,?,?,?,?,?,?)"));
-  ASSIGN_OR_RETURN(Statement liveness, database_->Prepare("INSERT INTO liveness VALUES (NULL,?,?,?,?)"));
-  ASSIGN_OR_RETURN(Statement command, database_->Prepare("INSERT INTO command VALUES (?,?,?,?,?,0)"));
-  ASSIGN_OR_RETURN(Statement step, database_->Prepare("INSERT OR REPLACE INTO command_step VALUES (?,?,?,?,?,?,?)"));
-  ASSIGN_OR_RETURN(Statement ended, database_->Prepare("UPDATE command SET ended = ? WHERE id = ?"));
-  writes_ =
-      std::make_unique<Writes>(Writes{std::move(device), std::move(entity), std::move(block), std::move(loss),
-                                      std::move(liveness), std::move(command), std::move(step), std::move(ended)});
+  writes_ = std::make_unique<Writes>();
+  const std::pair<Statement*, absl::string_view> statements[] = {
+      {&writes_->device,
+       "INSERT INTO device VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET epoch=excluded.epoch, "
+       "started_unix_ms=excluded.started_unix_ms, version=excluded.version, state=excluded.state, "
+       "reason=excluded.reason, state_since_unix_ms=excluded.state_since_unix_ms, "
+       "last_seen_unix_ms=excluded.last_seen_unix_ms"},
+      {&writes_->entity, "INSERT OR REPLACE INTO entity VALUES (?,?,?,?,?,?,?,?)"},
+      {&writes_->block, "INSERT INTO state_history VALUES (NULL,?,?,?,?,?)"},
+      {&writes_->loss, "INSERT OR REPLACE INTO loss VALUES (?,?,?,?,?,?,?,?,?)"},
+      {&writes_->liveness, "INSERT INTO liveness VALUES (NULL,?,?,?,?)"},
+      {&writes_->command, "INSERT INTO command VALUES (?,?,?,?,?,?,0)"},
+      {&writes_->step, "INSERT OR REPLACE INTO command_step VALUES (?,?,?,?,?,?,?)"},
+      {&writes_->ended, "UPDATE command SET ended = ? WHERE id = ?"},
+      {&writes_->event, "INSERT INTO event VALUES (NULL,?,?,?,?,?,?,?,?,?,?)"},
+      {&writes_->telemetry, "INSERT INTO telemetry VALUES (NULL,?,?,?,?,?,?,?,?,?)"},
+      {&writes_->account, "INSERT OR REPLACE INTO stream_account VALUES (?,?,?,?,?,?,?,?)"},
+      {&writes_->settled, "DELETE FROM stream_account WHERE device = ? AND stream = ? AND epoch = ?"},
+      {&writes_->totals, "INSERT OR REPLACE INTO stream_totals VALUES (?,?,?,?,?,?,?,?)"},
+      {&writes_->quarantine, "INSERT INTO quarantine VALUES (NULL,?,?,?,?,?,?)"},
+      {&writes_->quarantine_full, "DELETE FROM quarantine WHERE number <= ?"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    ASSIGN_OR_RETURN(*statement, database_->Prepare(sql));
+  }
   return absl::OkStatus();
 }
 
@@ -160,9 +97,50 @@ absl::Status Store::WriteBatch(const RowBatch& batch) {
   for (const CommandStepRow& row : batch.steps) {
     BindStep(row, writes_->step);
     RETURN_IF_ERROR(writes_->step.Run());
-    writes_->ended.BindInt(1, HasEnded(row.state) ? 1 : 0);
-    writes_->ended.BindInt(2, static_cast<int64_t>(Number(row.id)));
-    RETURN_IF_ERROR(writes_->ended.Run());
+    RETURN_IF_ERROR(SetEnded(row.id, IsEnd(row.state)));
+  }
+  for (CommandId id : batch.given_up) RETURN_IF_ERROR(SetEnded(id, true));
+  RETURN_IF_ERROR(WriteStreams(batch));
+  return WriteQuarantine(batch.quarantine);
+}
+
+absl::Status Store::SetEnded(CommandId id, bool ended) {
+  writes_->ended.BindInt(1, ended ? 1 : 0);
+  writes_->ended.BindInt(2, static_cast<int64_t>(Number(id)));
+  return writes_->ended.Run();
+}
+
+absl::Status Store::WriteStreams(const RowBatch& batch) {
+  for (const EventRow& row : batch.events) {
+    BindEvent(row, writes_->event);
+    RETURN_IF_ERROR(writes_->event.Run());
+  }
+  for (const TelemetryRow& row : batch.telemetry) {
+    BindTelemetry(row, writes_->telemetry);
+    RETURN_IF_ERROR(writes_->telemetry.Run());
+  }
+  for (const StreamTotalsRow& row : batch.stream_totals) {
+    BindTotals(row, writes_->totals);
+    RETURN_IF_ERROR(writes_->totals.Run());
+    for (const auto& [reason, count] : row.dropped) {
+      BindTotalsDropped(row, reason, count, writes_->totals);
+      RETURN_IF_ERROR(writes_->totals.Run());
+    }
+  }
+  for (const StreamAccountRow& row : batch.stream_accounts) {
+    Statement& statement = row.settled ? writes_->settled : writes_->account;
+    row.settled ? BindAccountKey(row, statement) : BindAccount(row, statement);
+    RETURN_IF_ERROR(statement.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Store::WriteQuarantine(const std::vector<QuarantineRow>& rows) {
+  for (const QuarantineRow& row : rows) {
+    BindQuarantine(row, writes_->quarantine);
+    RETURN_IF_ERROR(writes_->quarantine.Run());
+    writes_->quarantine_full.BindInt(1, database_->last_insert_rowid() - kKeepQuarantine);
+    RETURN_IF_ERROR(writes_->quarantine_full.Run());
   }
   return absl::OkStatus();
 }
@@ -191,65 +169,40 @@ absl::Status Store::WriteLoss(int64_t device, absl::string_view stream, const Se
   return writes_->loss.Run();
 }
 
-absl::StatusOr<SavedFleet> Store::Load() {
+absl::StatusOr<SavedFleet> Store::Load(const Boot& boot) {
   SavedFleet fleet;
-  RETURN_IF_ERROR(database_->Exec("UPDATE meta SET value = value + 1 WHERE key = 'server_epoch'"));
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  RETURN_IF_ERROR(
+      database_->Exec(absl::StrCat("UPDATE meta SET value = value + 1 WHERE key = 'server_epoch';"
+                                   "UPDATE meta SET value = ",
+                                   kIdLeap,
+                                   " + max(value, coalesce((SELECT max(id) + 1 FROM command), 0)) "
+                                   "WHERE key = 'first_command'")));
   ASSIGN_OR_RETURN(const int64_t epoch, QueryInt(*database_, "SELECT value FROM meta WHERE key = 'server_epoch'"));
-  ASSIGN_OR_RETURN(const int64_t next, QueryInt(*database_,
-                                                "SELECT max((SELECT value FROM meta WHERE key = 'first_command'), "
-                                                "coalesce((SELECT max(id) + 1 FROM command), 0))"));
+  ASSIGN_OR_RETURN(const int64_t next, QueryInt(*database_, "SELECT value FROM meta WHERE key = 'first_command'"));
+  ASSIGN_OR_RETURN(fleet.steady_offset_ms, LoadSteadyOffset(boot));
+  RETURN_IF_ERROR(transaction.Commit());
   fleet.server_epoch = static_cast<uint32_t>(epoch);
   fleet.next_command = CommandId{static_cast<uint64_t>(next)};
   RETURN_IF_ERROR(LoadDevices(*database_, fleet.devices));
   RETURN_IF_ERROR(LoadOpenCommands(*database_, fleet.open_commands));
+  RETURN_IF_ERROR(LoadTotals(*database_, fleet.stream_totals));
+  RETURN_IF_ERROR(LoadAccounts(*database_, fleet.stream_accounts));
   return fleet;
 }
 
-absl::StatusOr<bool> Store::Prune(const Retention& retention, int64_t now_unix_ms) {
-  int64_t cutoff = now_unix_ms - absl::ToInt64Milliseconds(retention.keep);
-  int64_t state_cutoff = cutoff;
-  ASSIGN_OR_RETURN(const bool over, IsOver(*database_, retention.keep_bytes));
-  if (over) {
-    // States are the bulk of it: the rest is kept as far back as they go.
-    ASSIGN_OR_RETURN(const int64_t oldest_state,
-                     QueryInt(*database_, absl::StrCat("SELECT coalesce((SELECT first_unix_ms FROM state_history ORDER "
-                                                       "BY block LIMIT 1), ",
-                                                       now_unix_ms + 1, ")")));
-    if (oldest_state <= now_unix_ms + 1) cutoff = std::max(cutoff, oldest_state);  // not after a jump of the clock
+absl::StatusOr<int64_t> Store::LoadSteadyOffset(const Boot& boot) {
+  ASSIGN_OR_RETURN(const int64_t known_boot, QueryInt(*database_, "SELECT value FROM meta WHERE key = 'boot'"));
+  if (boot.id != 0 && boot.id == known_boot) {
+    return QueryInt(*database_, "SELECT value FROM meta WHERE key = 'steady_offset_ms'");
   }
-  ASSIGN_OR_RETURN(const bool changes, DeleteOldest("liveness", "change", "at_unix_ms", cutoff));
-  ASSIGN_OR_RETURN(const bool commands, PruneCommands(cutoff));
-  if (over && !changes && !commands) state_cutoff = std::numeric_limits<int64_t>::max();
-  ASSIGN_OR_RETURN(const bool states, DeleteOldest("state_history", "block", "last_unix_ms", state_cutoff));
-  return changes || commands || states;
-}
-
-absl::StatusOr<bool> Store::DeleteOldest(absl::string_view table, absl::string_view key, absl::string_view time,
-                                         int64_t cutoff_unix_ms) {
-  RETURN_IF_ERROR(
-      database_->Exec(absl::StrCat("DELETE FROM ", table, " WHERE ", key, " IN (SELECT ", key, " FROM ", table,
-                                   " ORDER BY ", key, " LIMIT ", kPruneRows, ") AND ", time, " < ", cutoff_unix_ms)));
-  return database_->changed_rows() > 0;
-}
-
-absl::StatusOr<bool> Store::PruneCommands(int64_t cutoff_unix_ms) {
-  ASSIGN_OR_RETURN(
-      const int64_t last,
-      QueryInt(*database_, absl::StrCat("SELECT max(id) FROM (SELECT id, issued_unix_ms FROM command WHERE ended = 1 "
-                                        "ORDER BY id LIMIT ",
-                                        kPruneRows, ") WHERE issued_unix_ms < ", cutoff_unix_ms)));
-  if (last == 0) return false;
-  const std::string old = absl::StrCat("ended = 1 AND id <= ", last);
-  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
-  // The highest id may go with them, and must not be given again: devices remember it.
-  RETURN_IF_ERROR(
-      database_->Exec("UPDATE meta SET value = max(value, (SELECT max(id) + 1 FROM command)) "
-                      "WHERE key = 'first_command'"));
-  RETURN_IF_ERROR(database_->Exec(
-      absl::StrCat("DELETE FROM command_step WHERE command IN (SELECT id FROM command WHERE ", old, ")")));
-  RETURN_IF_ERROR(database_->Exec(absl::StrCat("DELETE FROM command WHERE ", old)));
-  RETURN_IF_ERROR(transaction.Commit());
-  return true;
+  ASSIGN_OR_RETURN(const int64_t last_issued,
+                   QueryInt(*database_, "SELECT issued_unix_ms FROM command ORDER BY id DESC LIMIT 1"));
+  const int64_t steady_unix_ms = std::max(boot.now.unix_ms(), last_issued + 1);
+  const int64_t offset_ms = steady_unix_ms - boot.now.mono.millis();
+  RETURN_IF_ERROR(database_->Exec(absl::StrCat("INSERT OR REPLACE INTO meta VALUES ('boot', ", boot.id,
+                                               "), ('steady_offset_ms', ", offset_ms, ")")));
+  return offset_ms;
 }
 
 }  // namespace fleet::server

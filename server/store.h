@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/sqlite.h"
+#include "server/boot.h"
 #include "server/fleet_state.h"
 #include "server/rows.h"
 
@@ -30,8 +31,9 @@ class Store {
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path);
   ~Store();
 
-  // Everything that FleetState continues from. Counts this start of the server.
-  absl::StatusOr<SavedFleet> Load();
+  // Everything that FleetState continues from. Counts this start of the server. Its steady clock goes on: within a boot
+  // exactly, whatever the wall clock did meanwhile; else from the wall clock, but never back.
+  absl::StatusOr<SavedFleet> Load(const Boot& boot);
 
   // All batches in one transaction, or nothing. kUnavailable: try again later; kDataLoss: damaged.
   absl::Status Write(const std::vector<RowBatch>& batches);
@@ -45,6 +47,10 @@ class Store {
   absl::Status Prepare();
   absl::Status WriteBatch(const RowBatch& batch);
   absl::Status WriteDevice(const DeviceRow& row);
+  absl::Status WriteStreams(const RowBatch& batch);
+  absl::Status WriteQuarantine(const std::vector<QuarantineRow>& rows);
+  absl::Status SetEnded(CommandId id, bool ended);
+  absl::StatusOr<int64_t> LoadSteadyOffset(const Boot& boot);
   absl::Status WriteLoss(int64_t device, absl::string_view stream, const SequenceTracker::Saved& saved);
   // A step's worth of the oldest rows, as far as they are older than the cutoff. True: there were some.
   absl::StatusOr<bool> DeleteOldest(absl::string_view table, absl::string_view key, absl::string_view time,

@@ -71,19 +71,19 @@ absl::StatusOr<std::optional<int>> AddBlock(const Statement& row, int first, int
   return std::nullopt;
 }
 
-absl::StatusOr<int64_t> DeviceRowOf(Database& database, absl::string_view device_id) {
-  ASSIGN_OR_RETURN(Statement query, database.Prepare("SELECT device FROM device WHERE id = ?"));
-  query.BindText(1, device_id);
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  if (!found) return absl::NotFoundError(absl::StrCat("no device ", device_id));
-  return query.Int(0);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StoreReader>> StoreReader::Open(const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path, Database::Mode::kReadOnly));
   return std::unique_ptr<StoreReader>(new StoreReader(std::move(database)));
+}
+
+absl::StatusOr<int64_t> StoreReader::DeviceRowOf(Database& database, absl::string_view device_id) {
+  ASSIGN_OR_RETURN(Statement query, database.Prepare("SELECT device FROM device WHERE id = ?"));
+  query.BindText(1, device_id);
+  ASSIGN_OR_RETURN(const bool found, query.Step());
+  if (!found) return absl::NotFoundError(absl::StrCat("no device ", device_id));
+  return query.Int(0);
 }
 
 absl::StatusOr<std::optional<StoreReader::StoredCommand>> StoreReader::FindCommand(CommandId id) {
@@ -101,7 +101,7 @@ absl::StatusOr<std::vector<StoreReader::StoredCommand>> StoreReader::ListCommand
   }
   ASSIGN_OR_RETURN(Statement query,
                    database_->Prepare(absl::StrCat(
-                       "SELECT command.id, command.device, segment, issued_unix_ms, ttl_ms, device.id FROM command "
+                       "SELECT command.id, command.device, kind, body, issued_unix_ms, ttl_ms, device.id FROM command "
                        "JOIN device ON device.device = command.device WHERE command.id < ?1 ",
                        device == 0 ? "" : "AND command.device = ?3 ", "ORDER BY command.id DESC LIMIT ?2")));
   query.BindInt(1, static_cast<int64_t>(Number(before)));
@@ -113,7 +113,7 @@ absl::StatusOr<std::vector<StoreReader::StoredCommand>> StoreReader::ListCommand
     if (!found) return commands;
     ASSIGN_OR_RETURN(CommandRow row, ReadCommand(query));
     ASSIGN_OR_RETURN(std::vector<CommandStepRow> steps, ReadSteps(*database_, row.id));
-    commands.push_back({std::move(row), std::move(steps), std::string(query.Text(5))});
+    commands.push_back({std::move(row), std::move(steps), std::string(query.Text(6))});
   }
 }
 

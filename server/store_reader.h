@@ -35,9 +35,14 @@ class StoreReader {
                                       absl::string_view cursor, int limit);
   // Newest first, changes below `before`.
   absl::StatusOr<v1::LivenessHistory> Liveness(absl::string_view device_id, int64_t before, int limit);
+  // Newest first, numbers below `before`. `device_id` empty: all devices.
+  absl::StatusOr<v1::EventList> Events(absl::string_view device_id, int64_t before, int limit);
+  absl::StatusOr<v1::QuarantineList> Quarantine(int64_t before, int limit);
 
  private:
   explicit StoreReader(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  // kNotFound: no such device.
+  static absl::StatusOr<int64_t> DeviceRowOf(Database& database, absl::string_view device_id);
 
   Mutex mu_;
   const std::unique_ptr<Database> database_ ABSL_PT_GUARDED_BY(mu_);

@@ -177,7 +177,7 @@ TEST_F(StoreReaderTest, FindCommandShowsRowStepsAndDevice) {
   ASSERT_TRUE(found.ok() && found->has_value());
   EXPECT_EQ((*found)->device_id, "b");
   EXPECT_EQ((*found)->row.ttl_ms, 5000);
-  EXPECT_EQ((*found)->row.segment.end_x_mm(), -1000);
+  EXPECT_EQ(std::get<v1::Segment>((*found)->row.body).end_x_mm(), -1000);
   ASSERT_THAT((*found)->steps, SizeIs(2));
   EXPECT_EQ((*found)->steps[1].state, v1::COMMAND_STATE_DONE);
   for (uint64_t id :

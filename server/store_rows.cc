@@ -6,6 +6,9 @@
 namespace fleet::server {
 namespace {
 
+constexpr int kSegment = v1::Command::kSegmentFieldNumber;
+constexpr int kCancel = v1::Command::kCancelFieldNumber;
+
 absl::Status LoadEntities(Database& database, DeviceRow& device) {
   ASSIGN_OR_RETURN(Statement query, database.Prepare("SELECT entity_id, x_mm, y_mm, angle_mdeg, vx_mm_s, vy_mm_s, "
                                                      "received_unix_ms FROM entity WHERE device = ?"));
@@ -82,9 +85,10 @@ void BindLoss(int64_t device, absl::string_view stream, const SequenceTracker::S
 void BindCommand(const CommandRow& row, Statement& insert) {
   insert.BindInt(1, static_cast<int64_t>(Number(row.id)));
   insert.BindInt(2, row.device_row);
-  insert.BindBlob(3, row.segment.SerializeAsString());
-  insert.BindInt(4, row.issued_unix_ms);
-  insert.BindInt(5, row.ttl_ms);
+  insert.BindInt(3, std::holds_alternative<v1::Segment>(row.body) ? kSegment : kCancel);
+  insert.BindBlob(4, std::visit([](const auto& body) { return body.SerializeAsString(); }, row.body));
+  insert.BindInt(5, row.issued_unix_ms);
+  insert.BindInt(6, row.ttl_ms);
 }
 
 void BindStep(const CommandStepRow& row, Statement& insert) {
@@ -123,12 +127,13 @@ absl::Status LoadDevices(Database& database, std::vector<DeviceRow>& out) {
 
 absl::StatusOr<CommandRow> ReadCommand(const Statement& query) {
   CommandRow row{.id = CommandId{static_cast<uint64_t>(query.Int(0))}, .device_row = query.Int(1)};
-  const absl::string_view segment = query.Blob(2);
-  if (!row.segment.ParseFromArray(segment.data(), static_cast<int>(segment.size()))) {
-    return absl::DataLossError(absl::StrCat("the segment of command ", query.Int(0), " does not parse"));
-  }
-  row.issued_unix_ms = query.Int(3);
-  row.ttl_ms = query.Int(4);
+  if (query.Int(2) == kCancel) row.body = v1::Cancel();
+  const absl::string_view bytes = query.Blob(3);
+  const bool parsed = std::visit(
+      [&](auto& body) { return body.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())); }, row.body);
+  if (!parsed) return absl::DataLossError(absl::StrCat("the body of command ", query.Int(0), " does not parse"));
+  row.issued_unix_ms = query.Int(4);
+  row.ttl_ms = query.Int(5);
   return row;
 }
 
@@ -151,8 +156,9 @@ absl::StatusOr<std::vector<CommandStepRow>> ReadSteps(Database& database, Comman
 }
 
 absl::Status LoadOpenCommands(Database& database, std::vector<SavedCommand>& out) {
-  ASSIGN_OR_RETURN(Statement query, database.Prepare("SELECT id, device, segment, issued_unix_ms, ttl_ms FROM command "
-                                                     "WHERE ended = 0 ORDER BY id"));
+  ASSIGN_OR_RETURN(Statement query,
+                   database.Prepare("SELECT id, device, kind, body, issued_unix_ms, ttl_ms FROM command "
+                                    "WHERE ended = 0 ORDER BY id"));
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) break;

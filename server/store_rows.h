@@ -19,7 +19,7 @@ void BindStep(const CommandStepRow& row, Statement& insert);
 absl::Status LoadDevices(Database& database, std::vector<DeviceRow>& out);
 absl::Status LoadOpenCommands(Database& database, std::vector<SavedCommand>& out);
 
-// SELECT id, device, segment, issued_unix_ms, ttl_ms FROM command: the row that `query` stands on.
+// SELECT id, device, kind, body, issued_unix_ms, ttl_ms FROM command: the row that `query` stands on.
 absl::StatusOr<CommandRow> ReadCommand(const Statement& query);
 absl::StatusOr<std::vector<CommandStepRow>> ReadSteps(Database& database, CommandId id);
 

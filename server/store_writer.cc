@@ -1,7 +1,9 @@
 #include "server/store_writer.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "common/logging.h"
 
 namespace fleet::server {
@@ -11,18 +13,40 @@ constexpr absl::Duration kRetryPause = absl::Seconds(1);
 constexpr absl::Duration kPrunePause = absl::Seconds(10);  // when there is nothing to prune
 constexpr absl::Duration kPruneStep = absl::Milliseconds(200);
 
-size_t RowsOf(const RowBatch& b) {
-  return b.devices.size() + b.liveness.size() + b.commands.size() + b.steps.size();
+size_t BytesOf(const CommandStepRow& row) {
+  return sizeof(row) + row.reason.size() + row.detail.size();
+}
+size_t BytesOf(const DeviceRow& row) {
+  return sizeof(row) + row.block.samples.size() + row.entities.size() * sizeof(EntityRow);
+}
+size_t BytesOf(const EventRow& row) {
+  return sizeof(row) + row.event.name().size() + row.event.detail().size();
+}
+size_t BytesOf(const TelemetryRow& row) {
+  return sizeof(row) + row.batch.size();
+}
+size_t BytesOf(const StreamAccountRow& row) {
+  return sizeof(row) + row.ranges.size();
+}
+size_t BytesOf(const QuarantineRow& row) {
+  return sizeof(row) + row.topic.size() + row.detail.size() + row.payload.size();
+}
+template <typename RowT>
+size_t BytesOf(const RowT& row) {
+  return sizeof(row);
 }
 
-size_t BytesOf(const RowBatch& batch) {
-  size_t bytes = sizeof(RowBatch) + batch.devices.size() * sizeof(DeviceRow) +
-                 batch.liveness.size() * sizeof(LivenessRow) + batch.commands.size() * sizeof(CommandRow) +
-                 batch.steps.size() * sizeof(CommandStepRow);
-  for (const DeviceRow& row : batch.devices) {
-    bytes += row.block.samples.size() + row.entities.size() * sizeof(EntityRow);
-  }
+template <typename RowT>
+size_t BytesOfAll(const std::vector<RowT>& rows) {
+  size_t bytes = 0;
+  for (const RowT& row : rows) bytes += BytesOf(row);
   return bytes;
+}
+
+size_t BytesOf(const RowBatch& b) {
+  return sizeof(RowBatch) + BytesOfAll(b.devices) + BytesOfAll(b.liveness) + BytesOfAll(b.commands) +
+         BytesOfAll(b.steps) + BytesOfAll(b.given_up) + BytesOfAll(b.events) + BytesOfAll(b.telemetry) +
+         BytesOfAll(b.stream_accounts) + BytesOfAll(b.stream_totals) + BytesOfAll(b.quarantine);
 }
 
 // Another try may succeed: there may be space again.
@@ -43,16 +67,28 @@ StoreWriter::~StoreWriter() {
 }
 
 void StoreWriter::Push(RowBatch batch) {
-  MutexLock lock(mu_);
-  health_.waiting_bytes += BytesOf(batch);
-  waiting_.push_back(std::move(batch));
-  DropPast(kMaxWaitingBytes);
+  {
+    MutexLock lock(mu_);
+    health_.waiting_bytes += BytesOf(batch);
+    waiting_.push_back(std::move(batch));
+    DropPast(kMaxWaitingBytes);
+  }
   cv_.NotifyAll();
 }
 
 StoreWriter::Health StoreWriter::health() const {
   MutexLock lock(mu_);
   return health_;
+}
+
+bool StoreWriter::keeps_up() const {
+  MutexLock lock(mu_);
+  return health_.error.empty() && health_.waiting_bytes < kMaxWaitingBytes / 2;
+}
+
+std::vector<uint64_t> StoreWriter::TakeLost() {
+  MutexLock lock(mu_);
+  return std::exchange(lost_, {});
 }
 
 absl::Status StoreWriter::Stop() {
@@ -113,12 +149,17 @@ void StoreWriter::WriteAll(std::vector<RowBatch>& batches) {
       batches.erase(batches.begin(), batches.begin() + static_cast<ptrdiff_t>(i));
       return Failed(batches, status);
     } else {
-      LogError("rows refused by the database rows={} error={}", RowsOf(one[0]), status.message());
-      MutexLock lock(mu_);
-      health_.dropped_rows += RowsOf(one[0]);
-      health_.waiting_bytes -= BytesOf(one[0]);
+      Refused(one[0], status);
     }
   }
+}
+
+void StoreWriter::Refused(const RowBatch& batch, const absl::Status& status) {
+  LogError("rows refused by the database rows={} error={}", batch.size(), status.message());
+  MutexLock lock(mu_);
+  health_.dropped_rows += batch.size();
+  health_.waiting_bytes -= BytesOf(batch);
+  lost_.push_back(batch.number);
 }
 
 void StoreWriter::Written(std::vector<RowBatch>& batches) {
@@ -127,7 +168,7 @@ void StoreWriter::Written(std::vector<RowBatch>& batches) {
     if (!health_.error.empty()) LogInfo("store works again");
     health_.error.clear();
     for (const RowBatch& batch : batches) {
-      health_.committed_rows += RowsOf(batch);
+      health_.committed_rows += batch.size();
       health_.waiting_bytes -= BytesOf(batch);
     }
   }
@@ -146,11 +187,36 @@ void StoreWriter::Failed(std::vector<RowBatch>& batches, const absl::Status& sta
 }
 
 void StoreWriter::DropPast(size_t max_bytes) {
-  while (health_.waiting_bytes > max_bytes && waiting_.size() > 1) {
-    health_.waiting_bytes -= BytesOf(waiting_.front());
-    health_.dropped_rows += RowsOf(waiting_.front());
-    waiting_.pop_front();
+  size_t thinned = 0;
+  for (; thinned + 1 < waiting_.size() && health_.waiting_bytes > max_bytes; ++thinned) {
+    RowBatch& batch = waiting_[thinned];
+    RowBatch& next = waiting_[thinned + 1];
+    if (batch.devices.empty() && batch.liveness.empty() && batch.quarantine.empty()) continue;
+    health_.waiting_bytes -= BytesOf(batch) + BytesOf(next);
+    Thin(batch, next);
+    health_.waiting_bytes += BytesOf(batch) + BytesOf(next);
   }
+  // The commit of a later one says that of an empty one too.
+  const auto end = waiting_.begin() + static_cast<ptrdiff_t>(thinned);
+  const auto kept = std::remove_if(waiting_.begin(), end, [](const RowBatch& batch) { return batch.empty(); });
+  health_.waiting_bytes -= static_cast<size_t>(end - kept) * sizeof(RowBatch);
+  waiting_.erase(kept, end);
+}
+
+// Takes out the history. How each device stands moves to the next batch, unless that says it newer.
+void StoreWriter::Thin(RowBatch& batch, RowBatch& next) {
+  health_.dropped_rows += batch.liveness.size() + batch.quarantine.size();
+  batch.liveness.clear();
+  batch.quarantine.clear();
+  absl::flat_hash_set<int64_t> newer;
+  for (const DeviceRow& row : next.devices) newer.insert(row.device_row);
+  for (auto row = batch.devices.rbegin(); row != batch.devices.rend(); ++row) {
+    if (row->block.count > 0) ++health_.dropped_rows;
+    row->block = {};
+    row->entities.clear();
+    if (newer.insert(row->device_row).second) next.devices.push_back(std::move(*row));
+  }
+  batch.devices.clear();
 }
 
 void StoreWriter::PruneALittle() {

@@ -1,7 +1,9 @@
 // Writes to the store on a thread of its own: whatever waits goes into one transaction, and the loop is told.
 //
-// When the store fails (disk full, directory gone) batches wait and are tried again every second; more than
-// kMaxWaitingBytes drops the oldest, counted. The rest of the server goes on meanwhile.
+// When the store fails (disk full, directory gone) batches wait and are tried again every second. Past kMaxWaitingBytes
+// the oldest state reports, liveness changes and quarantined messages are dropped, counted. The rest stays: it is
+// bounded because nobody hands in commands or records of streams while keeps_up() is false. The rest of the server goes
+// on meanwhile.
 #pragma once
 
 #include <deque>
@@ -36,6 +38,11 @@ class StoreWriter {
 
   void Push(RowBatch batch);  // never blocks on the disk
   Health health() const;
+  // The store works, and what waits is far below its bound.
+  bool keeps_up() const;
+  // Numbers of batches that the database refused for good, each told once, in order. One that was lost before a commit
+  // is among them when `committed` is called.
+  std::vector<uint64_t> TakeLost();
 
   // Writes what waits and ends. Not ok: what could not be written is lost.
   absl::Status Stop();
@@ -47,7 +54,9 @@ class StoreWriter {
   void WriteAll(std::vector<RowBatch>& batches);
   void Written(std::vector<RowBatch>& batches);
   void Failed(std::vector<RowBatch>& batches, const absl::Status& status);
+  void Refused(const RowBatch& batch, const absl::Status& status);
   void DropPast(size_t max_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Thin(RowBatch& batch, RowBatch& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PruneALittle();
 
   const std::unique_ptr<Store> store_;  // the writer's thread only
@@ -60,6 +69,7 @@ class StoreWriter {
   mutable Mutex mu_;
   CondVar cv_;
   std::deque<RowBatch> waiting_ ABSL_GUARDED_BY(mu_);
+  std::vector<uint64_t> lost_ ABSL_GUARDED_BY(mu_);
   Health health_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool gave_up_ ABSL_GUARDED_BY(mu_) = false;  // a write failed while stopping

@@ -17,7 +17,9 @@
 namespace fleet::server {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // The database's log cannot grow: what a full disk does, for a process without rights to fill one.
 class FullDisk {
@@ -77,9 +79,12 @@ class StoreWriterTest : public testing::Test {
 };
 
 // `size_bytes` of one device.
+constexpr int64_t kNeverOldMs = 4'000'000'000'000;  // so that nothing is pruned meanwhile
+
 RowBatch BatchOf(uint64_t number, size_t size_bytes = 100) {
   RowBatch batch{.number = number, .devices = {SampleDevice(static_cast<int64_t>(number), absl::StrCat("d", number))}};
-  batch.devices[0].block = {.first_unix_ms = 1, .last_unix_ms = 1, .count = 1, .samples = std::string(size_bytes, 's')};
+  batch.devices[0].block = {
+      .first_unix_ms = kNeverOldMs, .last_unix_ms = kNeverOldMs, .count = 1, .samples = std::string(size_bytes, 's')};
   return batch;
 }
 
@@ -144,24 +149,56 @@ TEST_F(StoreWriterTest, WhileItFailsItTriesOnceASecondHoweverMuchIsPushed) {
   EXPECT_EQ(writer_->health().failed_writes, 2u) << "the first, and the last one before the end";
 }
 
-TEST_F(StoreWriterTest, WhatWaitsIsBoundedAndTheOldestIsDroppedAndCounted) {
+TEST_F(StoreWriterTest, OfWhatWaitsTheOldestHistoryIsDroppedAndCountedAndNothingElse) {
   Start();
   writer_->Push(BatchOf(1));
   AwaitCommit(1);
   {
     const FullDisk full(path_);
-    for (uint64_t number = 2; number <= 40; ++number) writer_->Push(BatchOf(number, 1 << 20));
+    for (uint64_t number = 2; number <= 40; ++number) {
+      RowBatch batch = BatchOf(number, 1 << 20);
+      batch.liveness = {{.device_row = 1, .status = {}, .at_unix_ms = kNeverOldMs}};
+      batch.commands = {SampleCommand(number, 1)};
+      batch.steps = {SampleStep(number, 0, v1::COMMAND_STATE_QUEUED)};
+      batch.events = {{.device_row = 1, .epoch = 1, .seq = number, .received_unix_ms = kNeverOldMs}};
+      batch.telemetry = {
+          {.device_row = 1, .epoch = 1, .first_seq = number, .received_unix_ms = kNeverOldMs, .batch = "samples"}};
+      batch.stream_accounts = {{.device_row = 1, .stream = v1::STREAM_EVENT, .epoch = static_cast<uint32_t>(number)}};
+      writer_->Push(std::move(batch));
+    }
     AwaitFailure();
-    AwaitHealth([](const StoreWriter::Health& health) { return health.dropped_rows >= 39 - 24; });
+    AwaitHealth([](const StoreWriter::Health& health) { return health.dropped_rows >= 2 * (39 - 24); });
     EXPECT_LE(writer_->health().waiting_bytes, StoreWriter::kMaxWaitingBytes);
+    EXPECT_FALSE(writer_->keeps_up());
   }
   clock_.Advance(absl::Seconds(1));
   writer_->Push(BatchOf(41));
   AwaitCommit(41);
-  const StoreWriter::Health health = writer_->health();
-  EXPECT_EQ(health.committed_rows + health.dropped_rows, 41u);
-  EXPECT_GE(health.committed_rows, 20u);
-  EXPECT_EQ(Count("device WHERE device >= 30"), 12) << "the newest are kept";
+  EXPECT_TRUE(writer_->keeps_up());
+  EXPECT_EQ(Count("device"), 41) << "how each stands is kept";
+  EXPECT_LE(Count("state_history"), 41 - (39 - 24));
+  EXPECT_GE(Count("state_history"), 20);
+  EXPECT_EQ(Count("liveness"), Count("state_history") - 2) << "the first and the last batch had none";
+  EXPECT_EQ(Count("command"), 39);
+  EXPECT_EQ(Count("command_step"), 39);
+  EXPECT_EQ(Count("event"), 39);
+  EXPECT_EQ(Count("telemetry"), 39);
+  EXPECT_EQ(Count("stream_account"), 39);
+  EXPECT_EQ(writer_->health().waiting_bytes, 0u);
+}
+
+TEST_F(StoreWriterTest, HistoryAloneLeavesNothingBehindWhenItIsDropped) {
+  Start();
+  writer_->Push(BatchOf(1));
+  AwaitCommit(1);
+  const FullDisk full(path_);
+  for (uint64_t number = 2; number <= 2000; ++number) {
+    RowBatch batch = BatchOf(1, 100'000);  // always the same device
+    batch.number = number;
+    writer_->Push(std::move(batch));
+  }
+  AwaitFailure();
+  EXPECT_LE(writer_->health().waiting_bytes, StoreWriter::kMaxWaitingBytes);
 }
 
 TEST_F(StoreWriterTest, ABatchThatCanNeverBeWrittenIsDroppedAlone) {
@@ -183,6 +220,8 @@ TEST_F(StoreWriterTest, ABatchThatCanNeverBeWrittenIsDroppedAlone) {
   EXPECT_EQ(Count("device"), 2);
   MutexLock lock(mu_);
   EXPECT_EQ(std::count(commits_.begin(), commits_.end(), 2u), 0);
+  EXPECT_THAT(writer_->TakeLost(), ElementsAre(2));
+  EXPECT_THAT(writer_->TakeLost(), IsEmpty());
 }
 
 TEST_F(StoreWriterTest, StopWhileItFailsSaysWhatIsLostAtOnce) {

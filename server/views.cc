@@ -19,7 +19,7 @@ void AddLoss(const SequenceTracker& tracker, v1::LossView& loss) {
   loss.set_reordered(loss.reordered() + static_cast<double>(saved.reordered));
 }
 
-v1::EntityView ViewOf(const Entity& entity, Now now) {
+v1::EntityView ViewOf(const Entity& entity, LivenessState state, Now now) {
   v1::EntityView view;
   view.set_entity_id(Number(entity.latest.id));
   view.set_x_mm(entity.latest.x_mm);
@@ -27,16 +27,39 @@ v1::EntityView ViewOf(const Entity& entity, Now now) {
   view.set_angle_mdeg(entity.latest.angle_mdeg);
   view.set_vx_mm_s(entity.latest.vx_mm_s);
   view.set_vy_mm_s(entity.latest.vy_mm_s);
-  const bool restored = entity.received == MonoTime();
-  view.set_age_ms(restored ? static_cast<double>(std::max<int64_t>(0, now.unix_ms() - entity.latest.received_unix_ms))
-                           : Millis(now.mono - entity.received));
+  view.set_age_ms(Millis(entity.AgeAt(now)));
+  view.set_state(std::string(Name(state)));
   return view;
+}
+
+std::string Summary(const v1::Cancel& cancel) {
+  switch (cancel.target_case()) {
+    case v1::Cancel::kCommandId:
+      return absl::StrCat("cancel command ", cancel.command_id());
+    case v1::Cancel::kEntityId:
+      return absl::StrCat("cancel entity ", cancel.entity_id());
+    case v1::Cancel::kDevice:
+      return "cancel everything";
+    case v1::Cancel::kStop:
+      return "stop";
+    case v1::Cancel::TARGET_NOT_SET:
+      break;
+  }
+  return "cancel nothing";
 }
 
 std::string Summary(const v1::Segment& s) {
   if (s.type() == v1::SEGMENT_TYPE_HOLD) return absl::StrCat("hold at (", s.start_x_mm(), ",", s.start_y_mm(), ")");
   return absl::StrCat(fleet::Name(s.type()), " (", s.start_x_mm(), ",", s.start_y_mm(), ") to (", s.end_x_mm(), ",",
-                      s.end_y_mm(), ") at ", s.start_speed_mm_s(), " to ", s.end_speed_mm_s(), " mm/s");
+                      s.end_y_mm(), ") at ", s.start_speed_mm_s(), " to ", s.end_speed_mm_s(), " mm/s",
+                      s.mode() == v1::SEGMENT_MODE_APPEND ? ", appended" : "");
+}
+
+// Replace is the mode that costs no bytes.
+std::optional<v1::SegmentMode> ModeOf(absl::string_view word) {
+  if (word.empty() || word == "replace") return v1::SEGMENT_MODE_UNSPECIFIED;
+  if (word == "append") return v1::SEGMENT_MODE_APPEND;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -53,12 +76,16 @@ v1::DeviceView ViewOf(const Device& device, const LivenessStatus& liveness, Now 
   } else if (device.last_seen_unix_ms != 0) {
     view.set_last_heartbeat_ms_ago(static_cast<double>(std::max<int64_t>(0, now.unix_ms() - device.last_seen_unix_ms)));
   }
-  for (const Entity& entity : device.entities) *view.add_entities() = ViewOf(entity, now);
+  for (const Entity& entity : device.entities) {
+    *view.add_entities() = ViewOf(entity, device.StateOf(entity, liveness.state, now), now);
+  }
   AddLoss(device.heartbeats, *view.mutable_loss());
   AddLoss(device.states, *view.mutable_loss());
   view.set_last_seen_unix_ms(static_cast<double>(device.last_seen_unix_ms));
   view.set_state_since_unix_ms(static_cast<double>(device.state_since_unix_ms));
   view.set_version(device.version);
+  view.set_fail_safe(device.in_fail_safe());
+  view.set_clone_alarm(device.clone_alarm);
   return view;
 }
 
@@ -75,10 +102,12 @@ v1::CommandView ViewOf(const CommandRow& row, const std::vector<CommandStepRow>&
   v1::CommandView view;
   view.set_command_id(absl::StrCat(Number(row.id)));
   view.set_device_id(std::string(device_id));
-  view.set_entity_id(row.segment.entity_id());
+  const auto* segment = std::get_if<v1::Segment>(&row.body);
+  view.set_kind(segment != nullptr ? "segment" : "cancel");
+  view.set_entity_id(segment != nullptr ? segment->entity_id() : std::get<v1::Cancel>(row.body).entity_id());
   view.set_issued_unix_ms(static_cast<double>(row.issued_unix_ms));
   view.set_ttl_ms(static_cast<double>(row.ttl_ms));
-  view.set_summary(Summary(row.segment));
+  view.set_summary(std::visit([](const auto& body) { return Summary(body); }, row.body));
   for (const CommandStepRow& step : steps) {
     v1::CommandStepView& out = *view.add_steps();
     out.set_state(std::string(Name(step.state)));
@@ -99,7 +128,12 @@ absl::StatusOr<v1::Segment> SegmentOf(const v1::SegmentRequest& request) {
   if (!type) {
     return absl::InvalidArgumentError(absl::StrCat("type \"", request.type(), "\" is not ", SegmentTypeNames()));
   }
+  const std::optional<v1::SegmentMode> mode = ModeOf(request.mode());
+  if (!mode) {
+    return absl::InvalidArgumentError(absl::StrCat("mode \"", request.mode(), "\" is not replace or append"));
+  }
   v1::Segment segment;
+  segment.set_mode(*mode);
   segment.set_entity_id(request.entity_id());
   segment.set_start_x_mm(request.from_x_mm());
   segment.set_start_y_mm(request.from_y_mm());

@@ -46,9 +46,10 @@ TEST(Views, ADeviceIsExactlyTheContract) {
                "{\"devices\":[{\"id\":\"rpi-1\",\"state\":\"online\",\"reason\":\"\",\"epoch\":1,"
                "\"last_heartbeat_ms_ago\":250,\"clock_skew_ms\":-40,"
                "\"entities\":[{\"entity_id\":2,\"x_mm\":1,\"y_mm\":-200,\"angle_mdeg\":90000,\"vx_mm_s\":5,"
-               "\"vy_mm_s\":-6,\"age_ms\":250}],"
+               "\"vy_mm_s\":-6,\"age_ms\":250,\"state\":\"online\"}],"
                "\"loss\":{\"expected\":4,\"stored\":3,\"missing\":1,\"duplicate\":1,\"reordered\":0},"
-               "\"last_seen_unix_ms\":1760000000000,\"state_since_unix_ms\":1760000000000,\"version\":\"1.2.3\"}],"
+               "\"last_seen_unix_ms\":1760000000000,\"state_since_unix_ms\":1760000000000,\"version\":\"1.2.3\","
+               "\"fail_safe\":false,\"clone_alarm\":false}],"
                "\"next_cursor\":\"\"}"))
       << ToJson(list);
 }
@@ -98,6 +99,65 @@ TEST(Views, AgesOfARestoredDeviceAreNeverNegative) {
   EXPECT_EQ(view.entities(0).age_ms(), 0);
 }
 
+TEST(Views, AnEntityIsWhatItsDeviceIsUnlessThatIsOnline) {
+  FakeClock clock;
+  TestFleet fleet(clock);
+  fleet.Report("a", 1, {1});
+  EXPECT_EQ(View(fleet, "a", clock).entities(0).state(), "unknown");
+  fleet.Beat("a", 1);
+  EXPECT_EQ(View(fleet, "a", clock).entities(0).state(), "online");
+  fleet.Say("a", v1::PRESENCE_OFFLINE);
+  EXPECT_EQ(View(fleet, "a", clock).entities(0).state(), "offline");
+}
+
+// Reports `a` with entities 1 and 2 every `period`, then only with 1 for as long as `missing`.
+std::string StateOfTheMissingOne(absl::Duration period, absl::Duration missing) {
+  FakeClock clock;
+  TestFleet fleet(clock);
+  uint32_t seq = 0;
+  fleet.Report("a", ++seq, {1, 2});
+  for (int i = 0; i < 100; ++i) {
+    clock.Advance(period);
+    fleet.Report("a", ++seq, {1, 2});
+  }
+  for (absl::Duration passed = period; passed <= missing; passed += period) {
+    clock.Advance(period);
+    fleet.Report("a", ++seq, {1});
+  }
+  fleet.Beat("a", 1);
+  const v1::DeviceView view = View(fleet, "a", clock);
+  EXPECT_EQ(view.entities(0).state(), "online");
+  EXPECT_EQ(view.entities(1).age_ms(), static_cast<double>(absl::ToInt64Milliseconds(missing)));
+  return view.entities(1).state();
+}
+
+TEST(Views, AnEntityMissingFromTheReportsGoesStaleAfterASecondAndOfflineAfterTwo) {
+  const absl::Duration period = absl::Milliseconds(100);
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Milliseconds(900)), "online");
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Milliseconds(1000)), "stale");
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Milliseconds(1900)), "stale");
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Milliseconds(2000)), "offline");
+}
+
+TEST(Views, SeldomReportsGiveAnEntityThreeOfTheirPeriods) {
+  const absl::Duration period = absl::Seconds(2);
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Seconds(4)), "online");
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Seconds(6)), "stale");
+  EXPECT_EQ(StateOfTheMissingOne(period, absl::Seconds(12)), "offline");
+}
+
+TEST(Views, APauseOfTheReportsDoesNotChangeTheirPeriod) {
+  FakeClock clock;
+  TestFleet fleet(clock);
+  for (uint32_t seq = 1; seq <= 40; ++seq) {
+    clock.Advance(seq == 20 ? absl::Hours(1) : absl::Milliseconds(100));
+    fleet.Report("a", seq, {1});
+  }
+  clock.Advance(absl::Milliseconds(1100));
+  fleet.Beat("a", 1);
+  EXPECT_EQ(View(fleet, "a", clock).entities(0).state(), "stale");
+}
+
 TEST(Views, AgesDoNotFollowJumpsOfTheWallClock) {
   FakeClock clock;
   TestFleet fleet(clock);
@@ -111,8 +171,8 @@ TEST(Views, AgesDoNotFollowJumpsOfTheWallClock) {
 
 TEST(Views, ACommandShowsItsLastStepAndASummary) {
   CommandRow row = SampleCommand(uint64_t{1} << 60, 1);
-  row.segment.set_start_speed_mm_s(500);
-  row.segment.set_end_speed_mm_s(300);
+  std::get<v1::Segment>(row.body).set_start_speed_mm_s(500);
+  std::get<v1::Segment>(row.body).set_end_speed_mm_s(300);
   const std::vector<CommandStepRow> steps = {SampleStep(1, 0, v1::COMMAND_STATE_QUEUED),
                                              SampleStep(1, 1, v1::COMMAND_STATE_REJECTED)};
   const v1::CommandView view = ViewOf(row, steps, "rpi-1");
@@ -131,9 +191,37 @@ TEST(Views, ACommandShowsItsLastStepAndASummary) {
 
 TEST(Views, AHoldIsSummedUpByItsPlace) {
   CommandRow row = SampleCommand(1, 1);
-  row.segment.set_type(v1::SEGMENT_TYPE_HOLD);
-  row.segment.set_start_x_mm(-5);
+  std::get<v1::Segment>(row.body).set_type(v1::SEGMENT_TYPE_HOLD);
+  std::get<v1::Segment>(row.body).set_start_x_mm(-5);
   EXPECT_EQ(ViewOf(row, {}, "a").summary(), "hold at (-5,0)");
+}
+
+TEST(Views, ACancelSaysWhatItTakesBack) {
+  CommandRow row = SampleCommand(9, 1);
+  v1::Cancel& cancel = row.body.emplace<v1::Cancel>();
+  cancel.set_command_id(7);
+  EXPECT_EQ(ViewOf(row, {}, "a").kind(), "cancel");
+  EXPECT_EQ(ViewOf(row, {}, "a").summary(), "cancel command 7");
+  cancel.set_entity_id(3);
+  EXPECT_EQ(ViewOf(row, {}, "a").summary(), "cancel entity 3");
+  EXPECT_EQ(ViewOf(row, {}, "a").entity_id(), 3u);
+  cancel.set_device(true);
+  EXPECT_EQ(ViewOf(row, {}, "a").summary(), "cancel everything");
+  cancel.set_stop(true);
+  EXPECT_EQ(ViewOf(row, {}, "a").summary(), "stop");
+  EXPECT_EQ(ViewOf(SampleCommand(9, 1), {}, "a").kind(), "segment");
+}
+
+TEST(Views, ARequestSaysItsMode) {
+  v1::SegmentRequest request;
+  request.set_type("line");
+  EXPECT_EQ(SegmentOf(request)->mode(), v1::SEGMENT_MODE_UNSPECIFIED);
+  request.set_mode("replace");
+  EXPECT_EQ(SegmentOf(request)->mode(), v1::SEGMENT_MODE_UNSPECIFIED) << "costs no bytes";
+  request.set_mode("append");
+  EXPECT_EQ(SegmentOf(request)->mode(), v1::SEGMENT_MODE_APPEND);
+  request.set_mode("insert");
+  EXPECT_THAT(std::string(SegmentOf(request).status().message()), HasSubstr("\"insert\" is not replace or append"));
 }
 
 TEST(Views, ARequestBecomesASegment) {

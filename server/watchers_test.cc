@@ -62,7 +62,7 @@ TEST_F(WatchersTest, EachStepOfACommandIsAnEvent) {
   fleet_.Beat("a", 1);
   v1::Segment hold;
   hold.set_type(v1::SEGMENT_TYPE_HOLD);
-  ASSERT_TRUE(fleet_.state.Submit("a", hold, absl::Seconds(1), clock_, fleet_.changes).ok());
+  ASSERT_TRUE(fleet_.state.Submit("a", hold, {.ttl = absl::Seconds(1)}, clock_, fleet_.changes).ok());
   Publish();
   const std::vector<EventSource::Item> items = Take(*watch);
   ASSERT_THAT(items, SizeIs(::testing::Ge(1u)));

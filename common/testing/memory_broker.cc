@@ -380,9 +380,11 @@ void MemoryBroker::ArriveAtBroker(Endpoint& endpoint, const Event& event) {
 
 void MemoryBroker::Expire(Endpoint& endpoint, const Event& event) {
   if (!endpoint.partitioned || event.attempt != endpoint.partition_number) return;  // healed since
+  // A connection of which the client has not heard yet that it is up is gone as well.
+  const bool connected = endpoint.session && endpoint.session_attempt == endpoint.attempt;
   EndSession(endpoint, true);
   if (!endpoint.open) return Release(endpoint.index);
-  if (endpoint.state == Endpoint::State::kUp) Lose(endpoint, "no answer from the broker", false);
+  if (endpoint.state == Endpoint::State::kUp || connected) Lose(endpoint, "no answer from the broker", false);
 }
 
 }  // namespace fleet

@@ -100,11 +100,18 @@ class FleetStateTest : public testing::Test {
     Apply(CommandReportEvent{device, &report});
   }
   CommandId SubmitAndSend(absl::string_view device) {
-    const auto id = fleet_->Submit(device, SomeSegment(), absl::Seconds(5), clock_, changes_);
+    const auto id = fleet_->Submit(device, SomeSegment(), {.ttl = absl::Seconds(5)}, clock_, changes_);
     EXPECT_TRUE(id.ok()) << id.status();
     fleet_->Committed(changes_.rows.number, changes_);
+    fleet_->Tick(clock_, changes_);
     for (CommandId due : std::exchange(changes_.commands_due, {})) fleet_->Sent(due, true, clock_, changes_);
     return *id;
+  }
+  // A turn of the loop: what goes out now.
+  std::vector<CommandId> Tick() {
+    changes_.commands_due.clear();
+    fleet_->Tick(clock_, changes_);
+    return std::exchange(changes_.commands_due, {});
   }
   // One turn of the loop every 100 ms; the server's own probes come back, and with `beats` so do heartbeats of `a`.
   void Run(absl::Duration d, bool beats, bool probes = true) {

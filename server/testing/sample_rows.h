@@ -39,13 +39,12 @@ inline HistoryBlock::Row SampleBlock(int64_t first_unix_ms, uint32_t first_seq, 
 }
 
 inline CommandRow SampleCommand(uint64_t id, int64_t device_row, int64_t issued_unix_ms = 1000) {
-  CommandRow row{.id = CommandId{id}, .device_row = device_row};
-  row.segment.set_entity_id(7);
-  row.segment.set_end_x_mm(-1000);
-  row.segment.set_type(v1::SEGMENT_TYPE_LINE);
-  row.issued_unix_ms = issued_unix_ms;
-  row.ttl_ms = 5000;
-  return row;
+  v1::Segment segment;
+  segment.set_entity_id(7);
+  segment.set_end_x_mm(-1000);
+  segment.set_type(v1::SEGMENT_TYPE_LINE);
+  return {
+      .id = CommandId{id}, .device_row = device_row, .body = segment, .issued_unix_ms = issued_unix_ms, .ttl_ms = 5000};
 }
 
 inline CommandStepRow SampleStep(uint64_t id, uint32_t number, v1::CommandState state) {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/mqtt_link.h"
 #include "common/testing/memory_broker.h"
@@ -32,33 +33,60 @@ class ServerObserver {
 class SimServer {
  public:
   static constexpr absl::Duration kStorePeriod = absl::Milliseconds(100);  // the real one gathers rows as long
+  static constexpr absl::Duration kStoreRetry = absl::Seconds(1);          // as StoreWriter
 
   struct Options {
     server::FleetOptions fleet;
-    absl::Duration store_delay;  // of a commit
+    absl::Duration store_delay;  // of a commit; half of it until it is on the disk
   };
   SimServer(const Options& options, SimStore& store, ServerObserver& observer, Now now);
 
   void Connect(MemoryBroker& broker, LinkSink sink);
   void Handle(const LinkEvent& event, Now now);
   void Turn(Now now);
-  MonoTime NextDue() const { return due_; }
-  // Ends cleanly: everything is stored.
+  MonoTime NextDue() const { return frozen_ ? MonoTime::Max() : due_; }
+  // Ends cleanly: everything is stored, if the store works.
   void Stop(Now now);
 
-  absl::StatusOr<CommandId> Submit(absl::string_view device, const v1::Segment& segment, absl::Duration ttl, Now now);
+  // The process stands still: what arrives waits for it.
+  void Freeze() { frozen_ = true; }
+  void Thaw(Now now);
+  bool is_frozen() const { return frozen_; }
+
+  // What an operator asks of it: the turn that follows is due now.
+  template <typename Ask>
+  auto Operate(MonoTime now, Ask ask) {
+    due_ = now;
+    return ask(state_, changes_);
+  }
 
   const server::FleetState& state() const { return state_; }
   const server::Ingest& ingest() const { return ingest_; }
+  bool store_works() const { return store_works_; }
 
  private:
+  struct Writing {
+    MonoTime commit_at;
+    MonoTime tell_at;
+    server::RowBatch batch;
+  };
+  struct Written {
+    MonoTime at;
+    uint64_t number;
+    bool lost;
+  };
+
+  void HandleNow(const LinkEvent& event, Now now);
   void On(const LinkUp&, Now now) { state_.LinkUp(now, changes_); }
   void On(const LinkDown&, Now now);
   void On(const Arrived& message, Now now);
+  void SendStops(Now now);
   void SendDue(Now now);
+  void PublishLive(std::vector<Publication>& publications, Now now);
   void GatherRows(MonoTime now);
   void HandRows(MonoTime now);
   void CommitDue(MonoTime now);
+  void HearWritten(Now now);
 
   const Options options_;
   SimStore& store_;
@@ -70,9 +98,13 @@ class SimServer {
   std::unique_ptr<MqttLink> link_;
   MonoTime link_due_;
   MonoTime due_;
+  bool frozen_ = false;
+  std::vector<LinkEvent> waiting_;  // while it stands still
   server::RowBatch pending_;
   MonoTime pending_since_;
-  std::deque<std::pair<MonoTime, server::RowBatch>> commits_;  // by the time when they are done
+  bool store_works_ = true;
+  std::deque<Writing> writing_;
+  std::deque<Written> written_;
 };
 
 }  // namespace fleet

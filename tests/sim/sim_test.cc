@@ -65,8 +65,8 @@ TEST(SteadyFleet, EveryReportIsInTheHistoryOnceAfterACleanStop) {
 
 // Messages at QoS 0 that were sent and did not arrive.
 int64_t CountLost(World& world) {
-  uint64_t sent = world.beats_published() * world.size() + world.probes_published();
-  uint64_t arrived = world.beats_arrived() + world.probes_arrived();
+  uint64_t sent = world.recorder().beats_published() * world.size() + world.recorder().probes_published();
+  uint64_t arrived = world.recorder().beats_arrived() + world.recorder().probes_arrived();
   for (size_t i = 0; i < world.size(); ++i) {
     const device::LinkedAgent& agent = world.device(i).agent();
     sent += agent.sent(DeviceTopic::kHeartbeat) + agent.sent(DeviceTopic::kState);
@@ -346,143 +346,97 @@ TEST(Commands, PatrolKeepsAFleetMoving) {
   world.RunFor(absl::Minutes(1));
   // Counted by what the store has: every entity once in three seconds, done or replaced by the next.
   std::map<v1::CommandState, int> ends;
-  for (const auto& [id, command] : world.store().commands()) ++ends[command.steps.back().state];
+  for (const auto& [id, command] : world.store().commands()) ++ends[command.saved.steps.back().state];
   EXPECT_GE(ends[v1::COMMAND_STATE_DONE] + ends[v1::COMMAND_STATE_SUPERSEDED], 5 * 2 * 18);
   EXPECT_EQ(ends[v1::COMMAND_STATE_UNKNOWN] + ends[v1::COMMAND_STATE_EXPIRED] + ends[v1::COMMAND_STATE_REJECTED], 0);
 }
 
-// Something bad, drawn by lot, and now and then the end of something bad.
-class Misfortune {
- public:
-  explicit Misfortune(World& world) : world_(world) {}
-
-  void Strike() {
-    const size_t i = world_.random()() % world_.size();
-    switch (world_.random()() % 12) {
-      case 0:
-        return world_.PartitionDevice(i, true);
-      case 1:
-        return world_.PartitionDevice(i, false);
-      case 2:
-        return world_.PartitionServer(world_.random()() % 2 == 0);
-      case 3:
-        if (world_.device(i).is_on()) world_.KillDevice(i);
-        return;
-      case 4:
-        if (world_.device(i).is_on()) world_.StopDevice(i);
-        return;
-      case 5:
-        if (!world_.device(i).is_on()) world_.StartDevice(i);
-        return;
-      case 6:
-        if (world_.server_is_on()) world_.KillServer();
-        return;
-      case 7:
-        if (world_.server_is_on()) world_.StopServer();
-        return;
-      case 8:
-        if (!world_.server_is_on()) world_.StartServer();
-        return;
-      case 9:
-        return world_.broker().Restart(world_.random()() % 2 == 0);
-      case 10:
-        return world_.broker().Kill(world_.random()() % 2 == 0 ? kServerClientId : world_.device(i).id().str());
-      case 11:
-        world_.JumpDeviceWall(i, absl::Seconds(static_cast<int64_t>(world_.random()() % 7200) - 3600));
-        return;
-    }
-  }
-
-  void End() {
-    world_.broker().SetFaults({});
-    world_.PartitionServer(false);
-    for (size_t i = 0; i < world_.size(); ++i) {
-      world_.PartitionDevice(i, false);
-      if (!world_.device(i).is_on()) world_.StartDevice(i);
-    }
-    if (!world_.server_is_on()) world_.StartServer();
-  }
-
- private:
-  World& world_;
-};
-
-WorldOptions BadWorldOptions(uint64_t seed) {
-  return {.devices = 4,
-          .entities = 2,
-          .seed = seed,
-          .faults = {.loss = 0.05, .duplicate = 0.05, .delay_max = absl::Milliseconds(200)},
-          .state_rate_hz = 2};
-}
-
-// A minute in which everything goes wrong while commands are given, then half a minute of peace.
-void LiveThrough(World& world) {
-  Misfortune misfortune(world);
+TEST(Commands, WaitForADeviceThatIsAwayAndThenRunInOrder) {
+  World world({.devices = 1, .disk = SimDisk::Options()});
   world.RunFor(kConnect);
-  for (int step = 0; step < 120; ++step) {
-    if (world.random()() % 4 == 0) misfortune.Strike();
-    const auto length = absl::Milliseconds(world.random()() % 3000);
-    const auto ttl = absl::Milliseconds(50 + world.random()() % 4000);
-    world.Submit(world.random()() % world.size(), length, ttl, 1 + world.random()() % 3);  // entity 3 does not exist
-    world.RunFor(absl::Milliseconds(world.random()() % 1000));
-  }
-  misfortune.End();
-  world.RunFor(absl::Seconds(30));
-}
-
-void ExpectCommandIsTrue(const World& world, CommandId id, const server::SavedCommand& command) {
-  const v1::CommandState end = command.steps.back().state;
-  const CommandTruth& truth = world.command_truth().at(id);
-  EXPECT_TRUE(server::HasEnded(end)) << "open for ever as " << server::Name(end);
-  switch (end) {
-    case v1::COMMAND_STATE_DONE:
-    case v1::COMMAND_STATE_SUPERSEDED:
-      EXPECT_EQ(truth.starts, 1) << "said to have run";
-      break;
-    case v1::COMMAND_STATE_REJECTED:
-    case v1::COMMAND_STATE_EXPIRED:
-      EXPECT_EQ(truth.starts, 0) << "said never to have run: " << command.steps.back().reason;
-      EXPECT_NE(command.steps.back().reason, "");
-      break;
-    default:
-      EXPECT_NE(command.steps.back().reason, "");
-      break;
+  world.StopDevice(0);
+  world.RunFor(absl::Seconds(1));
+  EXPECT_FALSE(world.Submit(0, absl::Seconds(1), absl::Seconds(20)).has_value()) << "nobody is there";
+  const auto first = world.Submit(0, {.length = absl::Seconds(1), .ttl = absl::Seconds(20), .queue = true});
+  const auto second =
+      world.Submit(0, {.length = absl::Seconds(1), .ttl = absl::Seconds(20), .append = true, .queue = true});
+  world.RunFor(absl::Seconds(5));
+  world.StartDevice(0);
+  world.RunFor(absl::Seconds(5));
+  for (const auto& id : {first, second}) {
+    EXPECT_EQ(world.server().state().commands().Find(*id)->state(), v1::COMMAND_STATE_DONE);
   }
 }
 
-TEST(Commands, UnderAllFaultsEachEndsTruthfullyAndRunsAtMostOnceAndInTime) {
-  std::map<v1::CommandState, int> ends;
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    World world(BadWorldOptions(seed));
-    LiveThrough(world);
+// A wall clock that was wrong by an hour while the server was away must not make old commands young.
+TEST(Restart, ServersSteadyClockGoesOnWhateverTheWallClockDid) {
+  for (const absl::Duration jump : {absl::Hours(1), -absl::Hours(1)}) {
+    World world({.devices = 1, .disk = SimDisk::Options(), .fail_safe = {.after = absl::Seconds(10)}});
+    world.RunFor(kConnect);
+    world.PartitionDevice(0, true);
+    const auto id = world.Submit(0, absl::Seconds(1), absl::Seconds(6));
+    world.RunFor(absl::Seconds(1));
+    world.KillServer();
+    world.JumpServerWall(jump);
+    world.StartServer();
+    world.RunFor(absl::Seconds(1));
+    world.PartitionDevice(0, false);
+    world.RunFor(absl::Seconds(6));
+    EXPECT_EQ(world.command_truth().at(*id).starts, 1) << "it was in time all the while";
+    EXPECT_EQ(world.server().state().commands().Find(*id)->state(), v1::COMMAND_STATE_DONE);
+  }
+}
+
+TEST(Freeze, ServerThatStoodStillDeclaresNobodyDead) {
+  World world({.devices = 5});
+  world.RunFor(kConnect);
+  for (const absl::Duration d : {absl::Seconds(3), absl::Seconds(20)}) {
+    world.FreezeServer();
+    world.RunFor(d);
+    world.ThawServer();
+    world.RunFor(absl::Seconds(5));
     ExpectAllOnline(world);
-    for (const auto& [id, command] : world.store().commands()) {
-      SCOPED_TRACE(testing::Message() << "command " << Number(id));
-      ExpectCommandIsTrue(world, id, command);
-      ++ends[command.steps.back().state];
-    }
-    if (HasFailure()) return;
   }
-  for (const auto& [state, count] : ends) {
-    RecordProperty(std::string(server::Name(state)), count);
-    std::cout << server::Name(state) << " " << count << "\n";
-  }
-  for (auto state : {v1::COMMAND_STATE_DONE, v1::COMMAND_STATE_SUPERSEDED, v1::COMMAND_STATE_REJECTED,
-                     v1::COMMAND_STATE_EXPIRED, v1::COMMAND_STATE_UNKNOWN}) {
-    EXPECT_GT(ends[state], 100) << "the faults no longer reach " << server::Name(state);
-  }
+  ExpectNobodyWasEver(world, State::kOffline);
 }
 
-TEST(Replay, SameSeedIsTheSameRunAndAnotherIsNot) {
-  const auto run = [](uint64_t seed) {
-    World world(BadWorldOptions(seed));
-    LiveThrough(world);
-    return world.hash();
-  };
-  const uint64_t first = run(1);
-  EXPECT_EQ(run(1), first);
-  EXPECT_NE(run(2), first);
+TEST(Freeze, DeviceThatStoodStillIsSilentThenLostAndComesBack) {
+  World world({.devices = 2});
+  world.RunFor(kConnect);
+  world.FreezeDevice(0);
+  world.RunFor(absl::Seconds(3));
+  EXPECT_EQ(world.Status(0).reason, Reason::kSilent);
+  world.RunFor(absl::Seconds(10));
+  EXPECT_EQ(world.Status(0).reason, Reason::kLost) << "the broker gave up and said so";
+  world.ThawDevice(0);
+  world.RunFor(absl::Seconds(5));
+  ExpectAllOnline(world);
+}
+
+TEST(Clone, IsOneDeviceWithAnAlarmThatNeverFlaps) {
+  World world({.devices = 3, .entities = 1, .has_clone = true});
+  world.KillDevice(2);
+  world.RunFor(kConnect);
+  world.StartDevice(2);
+  world.RunFor(absl::Seconds(20));
+  world.TakeLiveness(0);
+  EXPECT_TRUE(world.Seen(0).clone_alarm);
+  EXPECT_EQ(world.server().state().registry().size(), 2u);
+  EXPECT_FALSE(world.Submit(0, absl::Seconds(1), absl::Seconds(2)).has_value()) << "nobody knows which would obey";
+  EXPECT_TRUE(world.Submit(1, absl::Seconds(1), absl::Seconds(2)).has_value());
+  world.RunFor(absl::Minutes(2));
+  EXPECT_EQ(world.Status(0).state, State::kOnline);
+  EXPECT_EQ(world.Status(0).reason, Reason::kReplaced);
+  EXPECT_TRUE(world.TakeLiveness(0).empty()) << "one row when it began, none since";
+  world.KillDevice(2);
+  world.RunFor(absl::Minutes(1));
+  EXPECT_FALSE(world.Seen(0).clone_alarm);
+  EXPECT_EQ(world.Status(0).reason, Reason::kNone);
+  EXPECT_TRUE(world.Submit(0, absl::Seconds(1), absl::Seconds(2)).has_value());
+  world.RunFor(absl::Seconds(5));
+  for (const auto& [id, command] : world.store().commands()) {
+    EXPECT_EQ(command.saved.steps.back().state, v1::COMMAND_STATE_DONE);
+  }
 }
 
 }  // namespace

@@ -31,7 +31,10 @@ class StreamTruth {
 struct DeviceTruth {
   StreamTruth heartbeats;
   StreamTruth states;
-  MonoTime last_heartbeat;  // that reached the server and was new
+  MonoTime last_heartbeat;      // that reached the server and was new
+  MonoTime last_any_heartbeat;  // that reached the server
+  int goodbyes = 0;             // said so far
+  bool was_replaced = false;    // as the server saw it last: two devices with one id
 };
 
 // How well a device can know the server's time: as well as the fastest beat came through.
@@ -39,10 +42,12 @@ struct BeatTruth {
   uint32_t server_epoch = 0;
   MonoTime since;  // the first beat of this server epoch in this life of the device
   absl::Duration best_delay;
+  MonoTime last;  // beat of any epoch, or the start of this life
 };
 
 struct CommandTruth {
   MonoTime expires;
+  absl::Duration blur;  // how much later its device may take that to be, as it knew the server's time when it got it
   int starts = 0;
 };
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
-#include "fleet/v1/to_device.pb.h"
+#include "tests/sim/token.h"
 
 namespace fleet {
 namespace {
@@ -17,34 +17,54 @@ namespace {
 constexpr absl::Duration kPhaseStep = absl::Milliseconds(10);
 constexpr size_t kPhases = 50;
 constexpr int64_t kSpeedMmS = 1000;
+constexpr absl::Duration kCancelTtl = absl::Seconds(5);
 
 DeviceId IdOf(size_t i) {
   return *DeviceId::Parse(absl::StrFormat("d%05d", i));
 }
 
+void Stop(const std::string& complaint) {
+  FLEET_CHECK(false) << complaint;
+}
+
 }  // namespace
 
 World::World(const WorldOptions& options)
-    : options_(options), random_(options.seed), broker_({.seed = options.seed, .faults = options.faults}) {
+    : options_(options),
+      random_(options.seed),
+      broker_({.seed = options.seed, .faults = options.faults}),
+      store_(options.store),
+      referee_({.devices = devices_, .server = server_, .store = store_}, options.fail_safe,
+               [this, complain = options.complain ? options.complain : Stop](const std::string& complaint) {
+                 const double seconds = static_cast<double>(now_.millis()) / 1000;
+                 complain(absl::StrFormat("at %.3f s: %s", seconds, complaint));
+               }) {
   device_wall_.resize(options.devices);
   scheduled_.resize(options.devices, MonoTime::Max());
-  beat_truth_.resize(options.devices);
   std::array<int, kPhases> phases;
   std::iota(phases.begin(), phases.end(), 0);
   std::shuffle(phases.begin(), phases.end(), random_);
+  device::FailSafeOptions fail_safe = options.fail_safe;
+  fail_safe.after = options.wrong_fail_safe_after.value_or(fail_safe.after);
   for (size_t i = 0; i < options.devices; ++i) {
-    devices_.push_back(std::make_unique<SimDevice>(
-        SimDevice::Options{.id = IdOf(i),
-                           .entities = options.entities,
-                           .state_rate_hz = options.state_rate_hz,
-                           .phase = kPhaseStep * phases[i * kPhases / options.devices]},
-        [this, i](const device::SegmentOrder& order, MonoTime) { OnSegmentStart(i, order); }));
+    const bool is_clone = options.has_clone && i + 1 == options.devices;
+    devices_.push_back(
+        std::make_unique<SimDevice>(SimDevice::Options{.number = i,
+                                                       .id = IdOf(is_clone ? 0 : i),
+                                                       .entities = options.entities,
+                                                       .state_rate_hz = options.state_rate_hz,
+                                                       .phase = kPhaseStep * phases[i * kPhases / options.devices],
+                                                       .fail_safe = fail_safe,
+                                                       .disk = options.disk},
+                                    static_cast<DeviceObserver&>(*this)));
   }
   StartServer();
   for (size_t i = 0; i < options.devices; ++i) StartDevice(i);
 }
 
 World::~World() = default;
+
+// Programs start and end.
 
 void World::StartServer() {
   server_ =
@@ -53,18 +73,27 @@ void World::StartServer() {
   server_->Connect(broker_, [this](LinkEvent event) { server_->Handle(event, ServerNow()); });
 }
 
+void World::KillServer() {
+  cut_at_.erase(kServerClientId);
+  server_.reset();
+}
+
+void World::KillDevice(size_t i) {
+  cut_at_.erase(devices_[i]->id().str());
+  devices_[i]->Kill();
+}
+
 void World::StopServer() {
   server_->Stop(ServerNow());
   server_.reset();
 }
 
 void World::StartDevice(size_t i) {
-  beat_truth_[i] = {};
+  if (options_.keep_truth) referee_.OnStart(i, now_);
   devices_[i]->Start(
       broker_,
       [this, i](LinkEvent event) {
-        ++messages_;
-        if (const auto* arrived = std::get_if<Arrived>(&event)) OnBeat(i, *arrived);
+        recorder_.ArrivedAtDevice();
         devices_[i]->Handle(std::move(event), DeviceNow(i));
         Schedule(i);
       },
@@ -72,11 +101,50 @@ void World::StartDevice(size_t i) {
   Schedule(i);
 }
 
+void World::StopDevice(size_t i) {
+  referee_.OnStop(i);
+  devices_[i]->Stop(DeviceNow(i));
+}
+
+void World::GuardKeepalive(const std::string& client_id) {
+  cut_at_[client_id] = now_ + LinkOptions().keepalive * 1.5;
+}
+
+void World::FreezeServer() {
+  server_->Freeze();
+  GuardKeepalive(kServerClientId);
+}
+
+void World::ThawServer() {
+  cut_at_.erase(kServerClientId);
+  server_->Thaw(ServerNow());
+}
+
+void World::FreezeDevice(size_t i) {
+  devices_[i]->Freeze();
+  GuardKeepalive(devices_[i]->id().str());
+}
+
+void World::ThawDevice(size_t i) {
+  cut_at_.erase(devices_[i]->id().str());
+  devices_[i]->Thaw(DeviceNow(i));
+  Schedule(i);
+}
+
+void World::CutSilentLinks() {
+  for (auto& [client_id, at] : cut_at_) {
+    if (at > now_) continue;
+    at = MonoTime::Max();
+    broker_.Kill(client_id);
+  }
+}
+
 // Time.
 
 MonoTime World::NextDue() const {
-  if (frozen_) return broker_.NextDue();
-  const MonoTime due = std::min(broker_.NextDue(), calendar_.NextDue());
+  if (still_) return broker_.NextDue();
+  MonoTime due = std::min(broker_.NextDue(), calendar_.NextDue());
+  for (const auto& [client_id, at] : cut_at_) due = std::min(due, at);
   return server_ ? std::min(due, server_->NextDue()) : due;
 }
 
@@ -97,14 +165,15 @@ void World::RunFor(absl::Duration d) {
 }
 
 void World::Drain() {
-  frozen_ = true;
+  still_ = true;
   RunFor(absl::Seconds(30));
-  frozen_ = false;
+  still_ = false;
 }
 
 void World::Step() {
   broker_.RunUntil(now_);
-  if (frozen_) return;
+  if (still_) return;
+  CutSilentLinks();
   while (calendar_.NextDue() <= now_) TurnDevices();
   broker_.RunUntil(now_);
   if (server_ && server_->NextDue() <= now_) server_->Turn(ServerNow());
@@ -114,9 +183,10 @@ void World::TurnDevices() {
   const MonoTime page = calendar_.NextDue();
   calendar_.TakeFirst(due_devices_);
   for (uint32_t i : due_devices_) {
-    if (scheduled_[i] != page || !devices_[i]->is_on()) continue;
-    devices_[i]->Turn(DeviceNow(i));
-    scheduled_[i] = devices_[i]->NextDue();
+    SimDevice& device = *devices_[i];
+    if (scheduled_[i] != page || !device.is_on() || device.is_frozen()) continue;
+    device.Turn(DeviceNow(i));
+    scheduled_[i] = device.NextDue();
     calendar_.Add(scheduled_[i], i);
   }
 }
@@ -128,130 +198,99 @@ void World::Schedule(size_t i) {
   calendar_.Add(due, static_cast<uint32_t>(i));
 }
 
-// Commands.
+// What operators and programs on devices ask.
 
-std::optional<CommandId> World::Submit(size_t i, absl::Duration length, absl::Duration ttl, uint32_t entity) {
-  if (!server_) return std::nullopt;
+std::optional<CommandId> World::Submit(size_t i, const SegmentAsk& ask) {
+  if (!server_listens()) return std::nullopt;
   v1::Segment segment;
-  segment.set_entity_id(entity);
-  segment.set_end_x_mm(static_cast<int32_t>(absl::ToDoubleSeconds(length) * kSpeedMmS));
+  segment.set_entity_id(ask.entity);
+  segment.set_end_x_mm(static_cast<int32_t>(absl::ToDoubleSeconds(ask.length) * kSpeedMmS));
   segment.set_start_speed_mm_s(kSpeedMmS);
   segment.set_end_speed_mm_s(kSpeedMmS);
   segment.set_type(v1::SEGMENT_TYPE_LINE);
-  const auto id = server_->Submit(devices_[i]->id().view(), segment, ttl, ServerNow());
+  segment.set_mode(ask.append ? v1::SEGMENT_MODE_APPEND : v1::SEGMENT_MODE_UNSPECIFIED);
+  const auto id = server_->Operate(now_, [&](server::FleetState& state, server::Changes& changes) {
+    return state.Submit(devices_[i]->id().view(), segment, {.ttl = ask.ttl, .queue = ask.queue}, ServerNow(), changes);
+  });
   if (!id.ok()) return std::nullopt;
   return *id;
 }
 
-void World::OnBeat(size_t i, const Arrived& arrived) {
-  if (arrived.topic != kServerBeatTopic) return;
-  ++beats_arrived_;
-  if (!options_.keep_truth) return;
-  v1::ServerBeat beat;
-  FLEET_CHECK(beat.ParseFromString(arrived.payload));
-  const absl::Duration delay = now_ - beats_sent_at_.at({beat.server_epoch(), beat.steady_unix_ms()});
-  BeatTruth& truth = beat_truth_[i];
-  if (truth.server_epoch != beat.server_epoch()) {
-    truth = {.server_epoch = beat.server_epoch(), .since = now_, .best_delay = delay};
-  }
-  truth.best_delay = std::min(truth.best_delay, delay);
+bool World::Cancel(CommandId id) {
+  return server_listens() && server_->Operate(now_, [&](server::FleetState& state, server::Changes& changes) {
+    return state.CancelCommand(id, kCancelTtl, ServerNow(), changes).ok();
+  });
 }
 
-void World::OnSegmentStart(size_t i, const device::SegmentOrder& order) {
-  if (!options_.keep_truth) return;
-  CommandTruth& truth = command_truth_.at(order.command);
-  ++truth.starts;
-  FLEET_CHECK(truth.starts == 1) << "command " << Number(order.command) << " started twice";
-  // Whole milliseconds on either side, and the millisecond a second by which clocks may drift apart.
-  const BeatTruth& beats = beat_truth_[i];
-  const absl::Duration blur = beats.best_delay + absl::Milliseconds(2) + (now_ - beats.since) / 1000;
-  FLEET_CHECK(now_ <= truth.expires + blur) << "command " << Number(order.command) << " started too late";
+bool World::Cancel(size_t i, const v1::Cancel& cancel) {
+  return server_listens() && server_->Operate(now_, [&](server::FleetState& state, server::Changes& changes) {
+    return state.CancelOn(devices_[i]->id().view(), cancel, kCancelTtl, ServerNow(), changes).ok();
+  });
 }
 
-// What the server sees and does.
+bool World::StopAll() {
+  return server_listens() && server_->Operate(now_, [&](server::FleetState& state, server::Changes& changes) {
+    return !state.StopAll(kCancelTtl, ServerNow(), changes).empty();
+  });
+}
+
+bool World::Reconcile(CommandId id) {
+  return server_listens() && server_->Operate(now_, [&](server::FleetState& state, server::Changes&) {
+    return state.Reconcile(id, ServerNow()).ok();
+  });
+}
+
+void World::TellEvent(size_t i) {
+  devices_[i]->Tell(device::EventTold{EventOf(told_by_.size())}, DeviceNow(i));
+  told_by_.push_back(i);
+  Schedule(i);
+}
+
+void World::TellSample(size_t i) {
+  devices_[i]->Tell(device::SamplesTaken{{SampleOf(told_by_.size())}}, DeviceNow(i));
+  told_by_.push_back(i);
+  Schedule(i);
+}
+
+// What is seen.
 
 void World::OnMessage(const Arrived& message, MonoTime now) {
-  ++messages_;
-  probes_arrived_ += message.topic == kServerProbeTopic;
-  HashMessage(message.topic, message.payload, now);
-}
-
-void World::HashMessage(absl::string_view topic, absl::string_view payload, MonoTime now) {
-  hash_.Add(static_cast<uint64_t>(now.nanos()));
-  hash_.Add(topic);
-  hash_.Add(payload);
+  recorder_.ArrivedAtServer(message, now);
 }
 
 void World::OnEvent(const server::Event& event, MonoTime now) {
-  if (!options_.keep_truth) return;
-  if (const auto* heartbeat = std::get_if<server::HeartbeatEvent>(&event)) {
-    DeviceTruth& truth = truth_[std::string(heartbeat->device)];
-    const bool is_new = truth.heartbeats.Arrive(heartbeat->heartbeat->epoch(), heartbeat->heartbeat->seq());
-    if (is_new) truth.last_heartbeat = now;
-  } else if (const auto* state = std::get_if<server::StateEvent>(&event)) {
-    truth_[std::string(state->device)].states.Arrive(state->report->epoch(), state->report->seq());
-  } else if (const auto* status = std::get_if<server::StatusEvent>(&event)) {
-    if (status->status->presence() != v1::PRESENCE_ONLINE) return;
-    DeviceTruth& truth = truth_[std::string(status->device)];
-    truth.heartbeats.StartLife(status->status->epoch());
-    truth.states.StartLife(status->status->epoch());
-  }
+  if (options_.keep_truth) referee_.OnEvent(event, now);
 }
 
 void World::OnRows(const server::RowBatch& rows, MonoTime now) {
-  for (const server::DeviceRow& row : rows.devices) {
-    for (uint64_t word :
-         {static_cast<uint64_t>(row.device_row), uint64_t{row.epoch}, row.heartbeats.expected, row.heartbeats.stored,
-          row.states.expected, row.states.stored, row.states.seen, static_cast<uint64_t>(row.last_seen_unix_ms)}) {
-      hash_.Add(word);
-    }
-    hash_.Add(row.block.samples);
-  }
-  for (const server::LivenessRow& row : rows.liveness) {
-    hash_.Add(static_cast<uint64_t>(row.device_row));
-    hash_.Add(server::Name(row.status.state));
-    hash_.Add(server::Name(row.status.reason));
-    hash_.Add(static_cast<uint64_t>(row.at_unix_ms));
-    if (options_.keep_truth) CheckLiveness(row, now);
-  }
-  for (const server::CommandRow& row : rows.commands) {
-    hash_.Add(Number(row.id));
-    hash_.Add(row.segment.SerializeAsString());
-    if (options_.keep_truth) command_truth_[row.id] = {.expires = now + absl::Milliseconds(row.ttl_ms)};
-  }
-  for (const server::CommandStepRow& step : rows.steps) {
-    hash_.Add(Number(step.id));
-    hash_.Add(static_cast<uint64_t>(step.state));
-    hash_.Add(step.reason);
-    hash_.Add(static_cast<uint64_t>(step.since_issue_ms));
-  }
-}
-
-void World::CheckLiveness(const server::LivenessRow& row, MonoTime now) {
-  liveness_[row.device_row].push_back(row.status.state);
-  const server::Registry& registry = server_->state().registry();
-  for (server::DeviceIndex index = 0; index < registry.size(); ++index) {
-    if (registry.at(index).row != row.device_row) continue;
-    const absl::Duration silence = now - truth_[registry.at(index).id.str()].last_heartbeat;
-    if (row.status.state == server::LivenessState::kStale) {
-      FLEET_CHECK(silence >= absl::Seconds(1)) << "stale after " << silence;
-    } else if (row.status.reason == server::OfflineReason::kSilent) {
-      FLEET_CHECK(silence >= absl::Seconds(2)) << "silent after " << silence;
-    } else if (row.status.state == server::LivenessState::kOnline) {
-      FLEET_CHECK(silence == absl::ZeroDuration()) << "online without a heartbeat for " << silence;
-    }
-  }
+  recorder_.Rows(rows);
+  if (options_.keep_truth) referee_.OnRows(rows, now);
 }
 
 void World::OnPublish(const Publication& publication, MonoTime now) {
-  if (publication.topic == kServerBeatTopic) {
-    ++beats_published_;
-    v1::ServerBeat beat;
-    FLEET_CHECK(beat.ParseFromString(publication.payload));
-    if (options_.keep_truth) beats_sent_at_[{beat.server_epoch(), beat.steady_unix_ms()}] = now;
+  recorder_.Published(publication, now);
+  if (options_.keep_truth) referee_.OnPublish(publication, now);
+}
+
+void World::OnArrived(size_t device, const Arrived& message, MonoTime now) {
+  if (message.topic == kServerBeatTopic) recorder_.BeatArrived();
+  if (!options_.keep_truth) return;
+  const DeviceId& id = devices_[device]->id();
+  if (message.topic == kServerBeatTopic) {
+    referee_.OnBeat(device, message, now);
+  } else if (message.topic == ReceiptTopic(id)) {
+    referee_.OnReceipt(device, message);
+  } else if (message.topic == SegmentTopic(id)) {
+    referee_.OnSegment(device, message, now);
   }
-  probes_published_ += publication.topic == kServerProbeTopic;
-  HashMessage(publication.topic, publication.payload, now);
+}
+
+void World::OnSegmentStart(size_t device, const device::SegmentOrder& order, MonoTime now) {
+  if (options_.keep_truth) referee_.OnSegmentStart(device, order, now);
+}
+
+void World::OnTurn(size_t device, MonoTime now) {
+  if (options_.keep_truth) referee_.OnTurn(device, now);
 }
 
 const server::Device& World::Seen(size_t i) const {
@@ -262,10 +301,6 @@ const server::Device& World::Seen(size_t i) const {
 
 server::LivenessStatus World::Status(size_t i) const {
   return server_->state().liveness().status(Seen(i).index);
-}
-
-std::vector<server::LivenessState> World::TakeLiveness(size_t i) {
-  return std::exchange(liveness_[Seen(i).row], {});
 }
 
 }  // namespace fleet

@@ -6,27 +6,24 @@
 //   world.RunFor(absl::Seconds(10));
 //   world.PartitionDevice(0, true);
 //
-// The world checks as it goes, and stops the process when it finds it broken: a device is declared silent only when it
-// has been silent; no command starts twice or too late; steps and ids are stored in order.
+// A Referee watches as it goes; what it complains of stops the process, unless `complain` says otherwise.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/testing/memory_broker.h"
 #include "tests/sim/calendar.h"
+#include "tests/sim/recorder.h"
+#include "tests/sim/referee.h"
 #include "tests/sim/sim_device.h"
 #include "tests/sim/sim_server.h"
 #include "tests/sim/sim_store.h"
-#include "tests/sim/stable_hash.h"
-#include "tests/sim/truth.h"
 
 namespace fleet {
 
@@ -38,10 +35,26 @@ struct WorldOptions {
   double state_rate_hz = 10;
   absl::Duration store_delay = absl::Milliseconds(20);
   server::FleetOptions fleet;
-  bool keep_truth = true;  // false: only the hash, for great fleets
+  bool keep_truth = true;                // false: only the hash, for great fleets
+  std::optional<SimDisk::Options> disk;  // of each device; absent: none has one
+  device::FailSafeOptions fail_safe;
+  bool has_clone = false;  // the last device has the id of the first
+  Referee::Complain complain;
+  // For tests of the tests, which break something.
+  SimStore::Options store;
+  std::optional<absl::Duration> wrong_fail_safe_after;
 };
 
-class World : private ServerObserver {
+// A segment that an operator asks for.
+struct SegmentAsk {
+  absl::Duration length;  // it takes so long to run
+  absl::Duration ttl;
+  uint32_t entity = 1;
+  bool append = false;
+  bool queue = false;  // for a device that is offline, too
+};
+
+class World : private ServerObserver, private DeviceObserver {
  public:
   // Everything is started.
   explicit World(const WorldOptions& options);
@@ -52,62 +65,81 @@ class World : private ServerObserver {
   void Drain();
   MonoTime now() const { return now_; }
 
-  void KillServer() { server_.reset(); }
+  void KillServer();
   void StopServer();
   void StartServer();
-  void KillDevice(size_t i) { devices_[i]->Kill(); }
-  void StopDevice(size_t i) { devices_[i]->Stop(); }
+  void KillDevice(size_t i);
+  void StopDevice(size_t i);
   void StartDevice(size_t i);
   void PartitionDevice(size_t i, bool on) { broker_.Partition(devices_[i]->id().str(), on); }
   void PartitionServer(bool on) { broker_.Partition(kServerClientId, on); }
   void JumpServerWall(absl::Duration d) { server_wall_ += d; }
   void JumpDeviceWall(size_t i, absl::Duration d) { device_wall_[i] += d; }
+  // The process gets no turns. The broker cuts the connection when it has not heard of it for 1.5 keepalives.
+  void FreezeServer();
+  void ThawServer();
+  void FreezeDevice(size_t i);
+  void ThawDevice(size_t i);
 
-  // A segment that takes `length` to run. nullopt: the server refuses it, or is not there.
-  std::optional<CommandId> Submit(size_t i, absl::Duration length, absl::Duration ttl, uint32_t entity = 1);
+  // nullopt: the server refuses it, or is not there.
+  std::optional<CommandId> Submit(size_t i, const SegmentAsk& ask);
+  std::optional<CommandId> Submit(size_t i, absl::Duration length, absl::Duration ttl, uint32_t entity = 1) {
+    return Submit(i, {.length = length, .ttl = ttl, .entity = entity});
+  }
+  // False: likewise.
+  bool Cancel(CommandId id);
+  bool Cancel(size_t i, const v1::Cancel& cancel);
+  bool StopAll();
+  bool Reconcile(CommandId id);
+  // A program on the device tells something; each has a token of its own.
+  void TellEvent(size_t i);
+  void TellSample(size_t i);
+  const std::vector<size_t>& told_by() const { return told_by_; }  // device, by token
 
   MemoryBroker& broker() { return broker_; }
   const SimServer& server() const { return *server_; }
   bool server_is_on() const { return server_ != nullptr; }
+  bool server_is_frozen() const { return server_ != nullptr && server_->is_frozen(); }
   SimDevice& device(size_t i) { return *devices_[i]; }
+  const SimDevice& device(size_t i) const { return *devices_[i]; }
   size_t size() const { return devices_.size(); }
   SimStore& store() { return store_; }
+  const SimStore& store() const { return store_; }
   std::mt19937_64& random() { return random_; }
+  const WorldOptions& options() const { return options_; }
 
   // As the server sees it.
   const server::Device& Seen(size_t i) const;
   server::LivenessStatus Status(size_t i) const;
   size_t Count(server::LivenessState state) const { return server_->state().liveness().count(state); }
   // States that the device went through, in all runs of the server, since the last call.
-  std::vector<server::LivenessState> TakeLiveness(size_t i);
+  std::vector<server::LivenessState> TakeLiveness(size_t i) { return referee_.TakeLiveness(Seen(i).row); }
 
-  const DeviceTruth& Truth(size_t i) const { return truth_.at(devices_[i]->id().str()); }
-  const std::map<CommandId, CommandTruth>& command_truth() const { return command_truth_; }
-  uint64_t beats_published() const { return beats_published_; }
-  uint64_t beats_arrived() const { return beats_arrived_; }
-  uint64_t probes_published() const { return probes_published_; }
-  uint64_t probes_arrived() const { return probes_arrived_; }
-
-  uint64_t hash() const { return hash_.value(); }
-  uint64_t messages() const { return messages_; }  // that reached the server or a device
+  const DeviceTruth& Truth(size_t i) const { return referee_.Truth(devices_[i]->id().str()); }
+  const std::map<CommandId, CommandTruth>& command_truth() const { return referee_.commands(); }
+  const Recorder& recorder() const { return recorder_; }
+  uint64_t hash() const { return recorder_.hash(); }
+  uint64_t messages() const { return recorder_.messages(); }
 
  private:
   void OnMessage(const Arrived& message, MonoTime now) override;
   void OnEvent(const server::Event& event, MonoTime now) override;
   void OnRows(const server::RowBatch& rows, MonoTime now) override;
   void OnPublish(const Publication& publication, MonoTime now) override;
-  void OnBeat(size_t i, const Arrived& beat);
-  void OnSegmentStart(size_t i, const device::SegmentOrder& order);
-  void HashMessage(absl::string_view topic, absl::string_view payload, MonoTime now);
-  void CheckLiveness(const server::LivenessRow& row, MonoTime now);
+  void OnSegmentStart(size_t device, const device::SegmentOrder& order, MonoTime now) override;
+  void OnArrived(size_t device, const Arrived& message, MonoTime now) override;
+  void OnTurn(size_t device, MonoTime now) override;
 
   Now ServerNow() const { return {now_, wall_ + server_wall_}; }
   Now DeviceNow(size_t i) const { return {now_, wall_ + device_wall_[i]}; }
+  bool server_listens() const { return server_ != nullptr && !server_->is_frozen(); }
   MonoTime NextDue() const;
   void Step();
   void AdvanceTo(MonoTime now);
   void TurnDevices();
   void Schedule(size_t i);
+  void GuardKeepalive(const std::string& client_id);
+  void CutSilentLinks();
 
   const WorldOptions options_;
   std::mt19937_64 random_;
@@ -115,7 +147,7 @@ class World : private ServerObserver {
   absl::Time wall_ = absl::FromUnixMillis(1'760'000'000'000);
   absl::Duration server_wall_;
   std::vector<absl::Duration> device_wall_;
-  bool frozen_ = false;  // programs stand still
+  bool still_ = false;  // all programs stand still
 
   MemoryBroker broker_;  // outlives the links below
   SimStore store_;
@@ -124,18 +156,11 @@ class World : private ServerObserver {
   Calendar calendar_;
   std::vector<MonoTime> scheduled_;  // of each device: its entry in the calendar; others of it are old
   std::vector<uint32_t> due_devices_;
+  std::map<std::string, MonoTime> cut_at_;  // by client that is frozen
+  std::vector<size_t> told_by_;
 
-  std::map<std::string, DeviceTruth, std::less<>> truth_;
-  std::vector<BeatTruth> beat_truth_;                                // of each device
-  std::map<std::pair<uint32_t, uint64_t>, MonoTime> beats_sent_at_;  // by server epoch and steady time
-  std::map<CommandId, CommandTruth> command_truth_;
-  std::map<int64_t, std::vector<server::LivenessState>> liveness_;  // by device row
-  uint64_t beats_published_ = 0;
-  uint64_t beats_arrived_ = 0;
-  uint64_t probes_published_ = 0;
-  uint64_t probes_arrived_ = 0;
-  uint64_t messages_ = 0;
-  StableHash hash_;
+  Recorder recorder_;
+  Referee referee_;
 };
 
 }  // namespace fleet

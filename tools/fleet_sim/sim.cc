@@ -1,6 +1,7 @@
 #include "tools/fleet_sim/sim.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <random>
 
@@ -124,29 +125,31 @@ absl::Status Sim::Close() {
 }
 
 std::string Sim::Summary() const {
-  uint64_t sent[4] = {};
+  constexpr std::array<absl::string_view, kDeviceTopics> kNames = {"heartbeat", "state",     "status", "command_ack",
+                                                                   "event",     "telemetry", "ledger"};
+  uint64_t sent[kDeviceTopics] = {};
   uint64_t dropped = inbox_.dropped();
-  uint64_t received = 0, refused = 0, done = 0, failed = 0, superseded = 0;
+  uint64_t received = 0, refused = 0, done = 0, failed = 0, superseded = 0, cancelled = 0;
   for (const Device& device : devices_) {
     const Agent& agent = device.agent->agent();
-    for (const DeviceTopic topic :
-         {DeviceTopic::kHeartbeat, DeviceTopic::kState, DeviceTopic::kStatus, DeviceTopic::kCommandAck}) {
-      sent[static_cast<size_t>(topic)] += device.agent->sent(topic);
-    }
+    for (size_t i = 0; i < kDeviceTopics; ++i) sent[i] += device.agent->sent(static_cast<DeviceTopic>(i));
     dropped += agent.counters().refused_publications + agent.counters().dropped_updates;
     received += agent.gate().passed() + agent.gate().refused_total();
     refused += agent.gate().refused_total();
     done += agent.executor().done();
     failed += agent.executor().failed();
     superseded += agent.executor().superseded();
+    cancelled += agent.executor().cancelled();
+  }
+  std::string by_topic;
+  for (size_t i = 0; i < kDeviceTopics; ++i) {
+    absl::StrAppend(&by_topic, i == 0 ? "" : ",", "\"", kNames[i], "\":", sent[i]);
   }
   return absl::StrFormat(
-      R"({"devices":%d,"entities":%d,"seconds":%.3f,"sent":{"heartbeat":%d,"state":%d,"status":%d,"command_ack":%d},)"
-      R"("dropped":%d,"commands":{"received":%d,"refused":%d,"done":%d,"failed":%d,"superseded":%d}})",
+      R"({"devices":%d,"entities":%d,"seconds":%.3f,"sent":{%s},"dropped":%d,)"
+      R"("commands":{"received":%d,"refused":%d,"done":%d,"failed":%d,"superseded":%d,"cancelled":%d}})",
       options_.devices, options_.entities, all_up_ ? absl::ToDoubleSeconds(stopped_at_ - running_since_) : 0.0,
-      sent[static_cast<size_t>(DeviceTopic::kHeartbeat)], sent[static_cast<size_t>(DeviceTopic::kState)],
-      sent[static_cast<size_t>(DeviceTopic::kStatus)], sent[static_cast<size_t>(DeviceTopic::kCommandAck)], dropped,
-      received, refused, done, failed, superseded);
+      by_topic, dropped, received, refused, done, failed, superseded, cancelled);
 }
 
 }  // namespace fleet

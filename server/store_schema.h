@@ -1,0 +1,18 @@
+// The file of the database before it is used: is it ours, is it whole, is it up to date?
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/sqlite.h"
+
+namespace fleet::server {
+
+// As Store::Open says. Made when there is none; an older schema is brought up to date in one transaction.
+absl::StatusOr<std::unique_ptr<Database>> OpenCurrent(const std::string& path);
+
+// The first column of the first row, 0 when there is none.
+absl::StatusOr<int64_t> QueryInt(Database& database, absl::string_view sql);
+
+}  // namespace fleet::server
