@@ -21,6 +21,7 @@ namespace fleet {
 namespace {
 
 constexpr char kUnreachable[] = "fleetctl/unreachable";
+constexpr char kNotSent[] = "fleetctl/not_sent";
 constexpr absl::Duration kConnectTimeout = absl::Seconds(3);
 
 std::string UrlEncode(absl::string_view text) {
@@ -80,8 +81,12 @@ std::string WhyUnreachable(const std::string& url, httplib::Error error) {
 }
 
 absl::Status NoServer(const std::string& url, httplib::Error error) {
-  return UnreachableError(absl::StrCat("no server at ", url, " (", WhyUnreachable(url, error),
-                                       "); is fleet-server running? try tools/up.sh or --server URL"));
+  absl::Status status = UnreachableError(absl::StrCat("no server at ", url, " (", WhyUnreachable(url, error),
+                                                      "); is fleet-server running? try tools/up.sh or --server URL"));
+  if (error == httplib::Error::Connection || error == httplib::Error::ConnectionTimeout) {
+    status.SetPayload(kNotSent, absl::Cord());
+  }
+  return status;
 }
 
 }  // namespace
@@ -94,6 +99,10 @@ absl::Status UnreachableError(absl::string_view message) {
 
 bool IsUnreachable(const absl::Status& status) {
   return status.GetPayload(kUnreachable).has_value();
+}
+
+bool WasNotSent(const absl::Status& status) {
+  return status.GetPayload(kNotSent).has_value();
 }
 
 absl::Status CheckServerUrl(absl::string_view url) {

@@ -23,6 +23,8 @@ namespace fleet {
 // No answer at all came from the server, apart from every error that a server may answer with.
 absl::Status UnreachableError(absl::string_view message);
 bool IsUnreachable(const absl::Status& status);
+// Moreover there was no connection, so the server surely knows nothing of the request.
+bool WasNotSent(const absl::Status& status);
 
 // kInvalidArgument: not http://HOST:PORT.
 absl::Status CheckServerUrl(absl::string_view url);
@@ -42,7 +44,7 @@ class Client {
 
   const std::string& url() const { return url_; }
 
-  // `extra`: how much longer than usual the answer may take, for a long poll.
+  // `extra`: how much longer than usual the answer may take, for a long poll; below zero less.
   absl::Status Get(absl::string_view path, const Query& query, google::protobuf::Message& answer,
                    absl::Duration extra = absl::ZeroDuration());
   absl::Status Post(absl::string_view path, const google::protobuf::Message& body, google::protobuf::Message& answer);

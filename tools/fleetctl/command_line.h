@@ -24,6 +24,14 @@ struct SegmentVerb {
   v1::SegmentRequest request;
   bool wait = false;
 };
+// A segment for many devices, with a bound on how many run at once.
+struct GroupVerb {
+  enum class Of { kAll, kOnline, kNamed };
+  Of of = Of::kAll;
+  std::vector<std::string> devices;  // of kNamed, each once
+  v1::SegmentRequest request;
+  int at_once = 10;
+};
 struct CommandsVerb {
   std::string device;  // empty: of all
   uint32_t limit = 0;
@@ -31,6 +39,19 @@ struct CommandsVerb {
 struct CommandVerb {
   std::string id;
   bool wait = false;
+};
+struct ReconcileVerb {
+  std::string id;
+};
+// One command, or what a device has, or one entity of it.
+struct CancelVerb {
+  std::string command;  // empty: what `device` has
+  std::string device;
+  uint32_t entity = 0;  // 0: all
+  bool wait = false;
+};
+struct StopVerb {
+  std::string device;  // empty: all
 };
 struct WatchVerb {
   std::string device;  // empty: all
@@ -40,10 +61,27 @@ struct HistoryVerb {
   uint32_t entity = 0;
   absl::Duration since;
 };
+struct LivenessVerb {
+  std::string device;
+  absl::Duration since;
+  uint32_t limit = 0;
+};
+struct LedgerVerb {
+  std::string device;  // empty: of all
+};
+struct EventsVerb {
+  std::string device;  // empty: of all
+  uint32_t limit = 0;
+};
+struct QuarantineVerb {
+  uint32_t limit = 0;
+  bool raw = false;  // the bytes, also of what can be decoded
+};
 struct CompletionVerb {};
 struct DeviceIdsVerb {};  // for the completion script
-using Verb = std::variant<StatusVerb, DevicesVerb, DeviceVerb, SegmentVerb, CommandsVerb, CommandVerb, WatchVerb,
-                          HistoryVerb, CompletionVerb, DeviceIdsVerb>;
+using Verb = std::variant<StatusVerb, DevicesVerb, DeviceVerb, SegmentVerb, GroupVerb, CommandsVerb, CommandVerb,
+                          ReconcileVerb, CancelVerb, StopVerb, WatchVerb, HistoryVerb, LivenessVerb, LedgerVerb,
+                          EventsVerb, QuarantineVerb, CompletionVerb, DeviceIdsVerb>;
 
 enum class OutputFormat { kTable, kJson };
 

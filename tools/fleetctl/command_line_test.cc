@@ -102,6 +102,95 @@ TEST(CommandLine, RefusesWrongValuesAndNamesThem) {
   EXPECT_THAT(Mistake("completion fish"), HasSubstr("bash only"));
 }
 
+GroupVerb Group(absl::string_view words) {
+  const CommandLine line = Good(absl::StrCat("segment --from 0,0 --to 1,1 --v0 1 --v1 1 ", words));
+  const auto* verb = std::get_if<GroupVerb>(&line.verb);
+  EXPECT_NE(verb, nullptr) << words;
+  return verb == nullptr ? GroupVerb() : *verb;
+}
+
+TEST(CommandLine, ModeAndQueueAreInTheRequest) {
+  EXPECT_EQ(Segment("--from 0,0 --to 1,1").request.mode(), "");
+  const v1::SegmentRequest request = Segment("--from 0,0 --to 1,1 --mode append --queue").request;
+  EXPECT_EQ(request.mode(), "append");
+  EXPECT_TRUE(request.queue());
+  EXPECT_THAT(Mistake("segment pi-1 2 --from 0,0 --to 1,1 --v0 1 --v1 1 --mode insert"), HasSubstr("'insert'"));
+}
+
+TEST(CommandLine, AGroupNamesOnlyTheEntity) {
+  const GroupVerb all = Group("--all 7");
+  EXPECT_EQ(all.of, GroupVerb::Of::kAll);
+  EXPECT_EQ(all.request.entity_id(), 7u);
+  EXPECT_EQ(all.at_once, 10);
+  EXPECT_EQ(Group("7 --online --at-once 200").of, GroupVerb::Of::kOnline);
+  EXPECT_EQ(Group("7 --online --at-once 200").at_once, 200);
+  const GroupVerb named = Group("--devices pi-2,pi-1,pi-2 7");
+  EXPECT_EQ(named.of, GroupVerb::Of::kNamed);
+  EXPECT_EQ(named.devices, (std::vector<std::string>{"pi-2", "pi-1"}));
+}
+
+TEST(CommandLine, RefusesAGroupThatIsNotClear) {
+  const std::string segment = "segment --from 0,0 --to 1,1 --v0 1 --v1 1 ";
+  EXPECT_THAT(Mistake(segment + "--all pi-1 2"), HasSubstr("the only word is ENTITY"));
+  EXPECT_THAT(Mistake(segment + "--all"), HasSubstr("the only word is ENTITY"));
+  EXPECT_THAT(Mistake(segment + "2"), HasSubstr("DEVICE ENTITY, or ENTITY with --all"));
+  EXPECT_THAT(Mistake(segment + "--all --online 2"), HasSubstr("exclude each other"));
+  EXPECT_THAT(Mistake(segment + "--devices , 2"), HasSubstr("--devices wants"));
+  EXPECT_THAT(Mistake(segment + "--devices a/b 2"), HasSubstr("a/b"));
+  EXPECT_THAT(Mistake(segment + "--all 2 --at-once 0"), HasSubstr("--at-once wants a whole number from 1 to 200"));
+  EXPECT_THAT(Mistake(segment + "--all 2 --at-once 201"), HasSubstr("--at-once"));
+  EXPECT_THAT(Mistake(segment + "pi-1 2 --at-once 5"), HasSubstr("--at-once is for"));
+}
+
+TEST(CommandLine, CancelIsOfACommandOrOfADevice) {
+  EXPECT_EQ(std::get<CancelVerb>(Good("cancel 17").verb).command, "17");
+  const CancelVerb verb = std::get<CancelVerb>(Good("cancel --device pi-1 --entity 3 --wait").verb);
+  EXPECT_EQ(verb.device, "pi-1");
+  EXPECT_EQ(verb.entity, 3u);
+  EXPECT_TRUE(verb.wait);
+  EXPECT_THAT(Mistake("cancel"), HasSubstr("either"));
+  EXPECT_THAT(Mistake("cancel 17 --device pi-1"), HasSubstr("either"));
+  EXPECT_THAT(Mistake("cancel 17 --entity 3"), HasSubstr("--entity goes with --device"));
+  EXPECT_THAT(Mistake("cancel --device pi-1 --entity 0"), HasSubstr("--entity wants"));
+}
+
+TEST(CommandLine, StopNeverGuessesThatAllAreMeant) {
+  EXPECT_EQ(std::get<StopVerb>(Good("stop pi-1").verb).device, "pi-1");
+  EXPECT_EQ(std::get<StopVerb>(Good("stop --all").verb).device, "");
+  EXPECT_THAT(Mistake("stop"), HasSubstr("either DEVICE or --all"));
+  EXPECT_THAT(Mistake("stop pi-1 --all"), HasSubstr("either DEVICE or --all"));
+}
+
+TEST(CommandLine, ReconcileIsAWordOfCommand) {
+  EXPECT_EQ(std::get<ReconcileVerb>(Good("command reconcile 17").verb).id, "17");
+  EXPECT_EQ(std::get<CommandVerb>(Good("command 17").verb).id, "17");
+  Mistake("command reconcile");
+  Mistake("command reconcile 17 18");
+  Mistake("command");
+}
+
+TEST(CommandLine, HistoryIsOfAnEntityOrOfLiveness) {
+  EXPECT_EQ(std::get<HistoryVerb>(Good("history pi-1 2").verb).since, absl::Minutes(10));
+  const LivenessVerb verb = std::get<LivenessVerb>(Good("history pi-1 --liveness --limit 7").verb);
+  EXPECT_EQ(verb.device, "pi-1");
+  EXPECT_EQ(verb.limit, 7u);
+  EXPECT_EQ(verb.since, absl::InfiniteDuration());
+  EXPECT_EQ(std::get<LivenessVerb>(Good("history pi-1 --liveness --since 1h").verb).since, absl::Hours(1));
+  EXPECT_THAT(Mistake("history pi-1"), HasSubstr("DEVICE --liveness"));
+  EXPECT_THAT(Mistake("history pi-1 2 --liveness"), HasSubstr("leave ENTITY out"));
+  EXPECT_THAT(Mistake("history pi-1 2 --limit 7"), HasSubstr("--limit goes with --liveness"));
+}
+
+TEST(CommandLine, AccountsTakeADeviceOrNone) {
+  EXPECT_EQ(std::get<LedgerVerb>(Good("ledger").verb).device, "");
+  EXPECT_EQ(std::get<LedgerVerb>(Good("ledger pi-1").verb).device, "pi-1");
+  EXPECT_EQ(std::get<EventsVerb>(Good("events pi-1 --limit 3").verb).limit, 3u);
+  EXPECT_EQ(std::get<EventsVerb>(Good("events").verb).limit, 20u);
+  EXPECT_TRUE(std::get<QuarantineVerb>(Good("quarantine --raw").verb).raw);
+  Mistake("ledger a/b");
+  Mistake("quarantine pi-1");
+}
+
 TEST(CommandLine, RefusesADeviceIdThatCannotBe) {
   Mistake("device a/b");
   Mistake("watch ../x");
@@ -169,7 +258,7 @@ TEST(CommandLine, RefusesAServerThatIsNoUrl) {
 }
 
 TEST(CommandLine, HelpAndVersionGoToStandardOutput) {
-  for (absl::string_view text : {"--help", "segment --help", "--version"}) {
+  for (absl::string_view text : {"--help", "segment --help", "command reconcile --help", "--version"}) {
     auto parsed = ParseText(text);
     const auto* finished = std::get_if<Finished>(&parsed);
     ASSERT_NE(finished, nullptr) << text;

@@ -8,7 +8,8 @@ namespace {
 constexpr char kBash[] = R"script(# Completion of fleetctl's words in bash: source <(fleetctl completion bash)
 _fleetctl() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  local verbs="status devices device segment commands command watch history completion"
+  local verbs="status devices device segment commands command cancel stop watch history events ledger quarantine"
+  verbs="$verbs completion"
   local verb= word words= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
@@ -18,20 +19,28 @@ _fleetctl() {
   case $prev in
     --output) words="table json" ;;
     --type) words="line arc_left arc_right hold" ;;
+    --mode) words="replace append" ;;
     --since) words="1m 10m 1h 24h" ;;
     --config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-    --server|--from|--to|--v0|--v1|--ttl|--limit) return ;;
-    --device|device|segment|watch|history) [[ $cur != -* ]] && words=$(_fleetctl_devices) ;;
+    --server|--from|--to|--v0|--v1|--ttl|--limit|--entity|--at-once) return ;;
+    --devices) words=$(_fleetctl_devices)
+      # A list: what stands before the last comma stays.
+      if [[ $cur == *,* ]]; then COMPREPLY=($(compgen -P "${cur%,*}," -W "$words" -- "${cur##*,}")); return; fi ;;
+    --device|device|segment|watch|history|stop|events|ledger) [[ $cur != -* ]] && words=$(_fleetctl_devices) ;;
     completion) words="bash" ;;
   esac
   if [[ -z $words ]]; then
     case $verb in
       "") words="$verbs --version" ;;
       status) words="--watch" ;;
-      segment) words="--from --to --v0 --v1 --type --ttl --wait" ;;
+      segment) words="--from --to --v0 --v1 --type --ttl --mode --queue --wait --all --online --devices --at-once" ;;
       commands) words="--device --limit" ;;
-      command) words="--wait" ;;
-      history) words="--since" ;;
+      command) words="reconcile --wait" ;;
+      cancel) words="--device --entity --wait" ;;
+      stop) words="--all" ;;
+      history) words="--since --liveness --limit" ;;
+      events) words="--limit" ;;
+      quarantine) words="--limit --raw" ;;
     esac
     words="$words --server --output --config --help"
   fi

@@ -69,7 +69,7 @@ std::string ReasonInWords(absl::string_view reason) {
   if (reason == "clean") return "clean: it said goodbye";
   if (reason == "lost") return "lost: the broker's will";
   if (reason == "silent") return "silent: no heartbeat, and no will yet";
-  if (reason == "replaced") return "replaced: another client connected with its id";
+  if (reason == "replaced") return "replaced: two agents connect with its id in turn";
   return Printable(reason);
 }
 

@@ -37,7 +37,8 @@ struct Session {
   absl::TimeZone zone;
   OutputFormat format = OutputFormat::kTable;
   Screen screen;
-  absl::Duration redraw_period = absl::Seconds(1);  // of --watch
+  absl::Duration redraw_period = absl::Seconds(1);      // of --watch
+  absl::Duration poll_period = absl::Milliseconds(20);  // between rounds of asking what became of many commands
 
   bool json() const { return format == OutputFormat::kJson; }
   Here here() const { return {.now = clock.Read().wall, .zone = zone}; }

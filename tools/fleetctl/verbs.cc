@@ -10,7 +10,10 @@ namespace {
 // What is not there was probably misspelt.
 absl::Status WithHint(const absl::Status& error, const Verb& verb) {
   if (!absl::IsNotFound(error)) return error;
-  const absl::string_view list = std::holds_alternative<CommandVerb>(verb) ? "commands" : "devices";
+  const auto* cancel = std::get_if<CancelVerb>(&verb);
+  const bool of_command = std::holds_alternative<CommandVerb>(verb) || std::holds_alternative<ReconcileVerb>(verb) ||
+                          (cancel != nullptr && !cancel->command.empty());
+  const absl::string_view list = of_command ? "commands" : "devices";
   return absl::NotFoundError(absl::StrCat(error.message(), "; fleetctl ", list, " lists what there is"));
 }
 

@@ -10,16 +10,32 @@
 
 namespace fleet {
 
-// fleet_verbs.cc
+// status_verb.cc
 absl::StatusOr<ExitCode> Run(Session& session, const StatusVerb& verb);
+// fleet_verbs.cc
 absl::StatusOr<ExitCode> Run(Session& session, const DevicesVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const DeviceVerb& verb);
-absl::StatusOr<ExitCode> Run(Session& session, const HistoryVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const DeviceIdsVerb& verb);
+// history_verbs.cc
+absl::StatusOr<ExitCode> Run(Session& session, const HistoryVerb& verb);
+absl::StatusOr<ExitCode> Run(Session& session, const LivenessVerb& verb);
 // command_verbs.cc
 absl::StatusOr<ExitCode> Run(Session& session, const SegmentVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const CommandsVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const CommandVerb& verb);
+absl::StatusOr<ExitCode> Run(Session& session, const ReconcileVerb& verb);
+// group_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const GroupVerb& verb);
+// cancel_verbs.cc
+absl::StatusOr<ExitCode> Run(Session& session, const CancelVerb& verb);
+// stop_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const StopVerb& verb);
+// ledger_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const LedgerVerb& verb);
+// events_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const EventsVerb& verb);
+// quarantine_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const QuarantineVerb& verb);
 // watch.cc
 absl::StatusOr<ExitCode> Run(Session& session, const WatchVerb& verb);
 // completion.cc

@@ -1,6 +1,9 @@
 #include <google/protobuf/util/json_util.h>
 
-#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -28,7 +31,7 @@ Line OfDevice(const v1::LivenessView& change) {
   return {.at = absl::FromUnixMillis(static_cast<int64_t>(change.at_unix_ms())),
           .who = change.device_id(),
           .what = change.state(),
-          .colour = ColourOfDevice(change.state()),
+          .colour = change.reason() == "replaced" ? Colour::kRed : ColourOfDevice(change.state()),
           .more = ReasonInWords(change.reason())};
 }
 
@@ -59,6 +62,33 @@ Line OfState(const v1::DeviceView& device, absl::Time now) {
   return line;
 }
 
+// Alarms come inside the views of devices; what is told is when one begins or ends.
+class AlarmChanges {
+ public:
+  std::vector<Line> Take(const v1::DeviceView& device, absl::Time now) {
+    std::vector<Line> lines;
+    Compare(device.id(), device.fail_safe(), fail_safe_, {.at = now, .who = device.id(), .what = "fail-safe"}, lines);
+    Compare(device.id(), device.clone_alarm(), clones_, {.at = now, .who = device.id(), .what = "clone alarm"}, lines);
+    return lines;
+  }
+
+ private:
+  static void Compare(const std::string& device, bool on, std::set<std::string>& known, Line line,
+                      std::vector<Line>& lines) {
+    if (on == known.contains(device)) return;
+    if (on) {
+      known.insert(device);
+    } else {
+      known.erase(device);
+    }
+    line.colour = on ? Colour::kRed : Colour::kGreen;
+    line.more = on ? "begins" : "is over";
+    lines.push_back(std::move(line));
+  }
+
+  std::set<std::string> fail_safe_, clones_;  // devices; no more than the server has
+};
+
 Line OfGap(const v1::StreamGap& gap, absl::Time now) {
   return {.at = now,
           .who = "-",
@@ -67,21 +97,24 @@ Line OfGap(const v1::StreamGap& gap, absl::Time now) {
           .more = "missed: this reader was too slow"};
 }
 
-// nullopt: of a kind that only a newer server knows.
-std::optional<Line> LineOf(const v1::StreamEvent& event, absl::Time now) {
+// None: of a kind that only a newer server knows.
+std::vector<Line> LinesOf(const v1::StreamEvent& event, AlarmChanges& alarms, absl::Time now) {
   switch (event.event_case()) {
     case v1::StreamEvent::kDevice:
-      return OfDevice(event.device());
+      return {OfDevice(event.device())};
     case v1::StreamEvent::kCommand:
-      return OfCommand(event.command(), now);
-    case v1::StreamEvent::kState:
-      return OfState(event.state(), now);
+      return {OfCommand(event.command(), now)};
+    case v1::StreamEvent::kState: {
+      std::vector<Line> lines = alarms.Take(event.state(), now);
+      if (!event.state().entities().empty()) lines.push_back(OfState(event.state(), now));
+      return lines;
+    }
     case v1::StreamEvent::kGap:
-      return OfGap(event.gap(), now);
+      return {OfGap(event.gap(), now)};
     case v1::StreamEvent::EVENT_NOT_SET:
-      return std::nullopt;
+      return {};
   }
-  return std::nullopt;
+  return {};
 }
 
 // Empty: of no device in particular.
@@ -110,16 +143,19 @@ std::string Render(const Line& line, const Session& session) {
 }
 
 // Prints an event of the stream; one that this fleetctl does not understand, of a newer server, is left out.
-void Print(Session& session, const std::string& device, const SseEvent& sse) {
+void Print(Session& session, const std::string& device, AlarmChanges& alarms, const SseEvent& sse) {
   v1::StreamEvent event;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   if (!google::protobuf::util::JsonStringToMessage(sse.data, &event, options).ok()) return;
   const std::string of = DeviceOf(event);
   if (!device.empty() && !of.empty() && of != device) return;
-  const std::optional<Line> line = LineOf(event, session.clock.Read().wall);
-  if (!line) return;
-  session.screen.out << (session.json() ? ToJson(event) : Render(*line, session)) << std::flush;
+  const std::vector<Line> lines = LinesOf(event, alarms, session.clock.Read().wall);
+  if (session.json() && event.event_case() != v1::StreamEvent::EVENT_NOT_SET) session.screen.out << ToJson(event);
+  for (const Line& line : lines) {
+    if (!session.json()) session.screen.out << Render(line, session);
+  }
+  session.screen.out << std::flush;
   // A reader of our pipe that left ends us, as Ctrl-C does.
   if (!session.screen.out) session.interrupt.Trigger();
 }
@@ -141,6 +177,7 @@ absl::StatusOr<ExitCode> Run(Session& session, const WatchVerb& verb) {
     RETURN_IF_ERROR(session.client.Get(absl::StrCat("/api/v1/devices/", verb.device), {}, device));
   }
   Backoff backoff(kRetryMin, kRetryMax, static_cast<uint64_t>(absl::ToUnixNanos(session.clock.Read().wall)));
+  AlarmChanges alarms;
   bool heard = false;  // anything at all
   bool away = false;   // said so, and not heard since
   while (true) {
@@ -149,7 +186,7 @@ absl::StatusOr<ExitCode> Run(Session& session, const WatchVerb& verb) {
       heard = true;
       away = false;
       backoff.Reset();
-      Print(session, verb.device, event);
+      Print(session, verb.device, alarms, event);
     });
     if (session.interrupt.triggered()) return kDone;
     if (!heard && !IsUnreachable(status)) return status;
