@@ -275,6 +275,15 @@ class Fleet:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    def post(self, path, body):
+        """(HTTP status, body)"""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", json.dumps(body).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def get_json(self, path):
         status, body = self.get(path)
         assert status == 200, f"{path}: {status} {body}"

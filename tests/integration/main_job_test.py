@@ -14,8 +14,10 @@ LIVED = ["queued", "sent", "received", "accepted", "running", "done"]
 # The contract of `fleetctl devices --output json`; clocks and counts are whole numbers.
 DEVICE = {"id": str, "state": str, "reason": str, "epoch": int, "last_heartbeat_ms_ago": int, "clock_skew_ms": int,
           "entities": list, "loss": dict}
-MORE_OF_DEVICE = {"last_seen_unix_ms": int, "state_since_unix_ms": int, "version": str}
-ENTITY = dict.fromkeys(["entity_id", "x_mm", "y_mm", "angle_mdeg", "vx_mm_s", "vy_mm_s", "age_ms"], int)
+MORE_OF_DEVICE = {"last_seen_unix_ms": int, "state_since_unix_ms": int, "version": str, "fail_safe": bool,
+                  "clone_alarm": bool}
+ENTITY = dict.fromkeys(["entity_id", "x_mm", "y_mm", "angle_mdeg", "vx_mm_s", "vy_mm_s", "age_ms"], int) | \
+    {"state": str}
 LOSS = dict.fromkeys(["expected", "stored", "missing", "duplicate", "reordered"], int)
 
 
@@ -133,7 +135,7 @@ class Commands(FleetTest):
 
     def test_patrol_commands_every_entity(self):
         self.start_all(2, "--patrol", "200ms")
-        wait_until("each entity has been told", lambda: len(self.fleet.rows("SELECT DISTINCT device, segment FROM "
+        wait_until("each entity has been told", lambda: len(self.fleet.rows("SELECT DISTINCT device, body FROM "
                                                                            "command")) == 6)
 
 

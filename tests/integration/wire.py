@@ -52,6 +52,18 @@ def heartbeat(epoch, seq, sent_unix_ms=1_700_000_000_000, **more):
     return message(fields)
 
 
+ONLINE, OFFLINE, LOST = 1, 2, 3  # Presence
+
+
+def status(presence, epoch, started_unix_ms, fail_safe=False):
+    return message({1: presence, 2: epoch, 3: started_unix_ms, 4: b"by hand", 6: int(fail_safe)})
+
+
+def state_report(epoch, seq, entity_ids):
+    """Of entities that stand at 0,0."""
+    return message({1: epoch, 2: seq}) + b"".join(message({4: message({1: entity_id})}) for entity_id in entity_ids)
+
+
 def sequence(payload):
     """(epoch, seq) of a heartbeat or a state report."""
     fields = dict(parse(payload))
