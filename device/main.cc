@@ -1,4 +1,6 @@
 // fleet-device: the agent of one device.
+#include <google/protobuf/stubs/logging.h>
+
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -123,6 +125,7 @@ int Main(int argc, char** argv) {
 
   OpenSpool(config, *options);
 
+  google::protobuf::SetLogHandler(nullptr);  // it logs bad bytes without limit; we count them
   const SystemClock clock;
   EventLoop loop(clock);
   loop.StopOnSignals();

@@ -1,6 +1,8 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "common/config.h"
 #include "common/event_loop.h"
 #include "common/logging.h"
@@ -14,6 +16,7 @@ int main(int argc, char** argv) {
       {.name = "fleet-server", .summary = "Knows which devices are alive and where, stores it, and sends commands."},
       argc, argv, config);
   if (exit_code) return *exit_code;
+  google::protobuf::SetLogHandler(nullptr);  // it logs bad bytes without limit; we count them
   const fleet::SystemClock clock;
   fleet::EventLoop loop(clock);
   loop.StopOnSignals();
