@@ -58,10 +58,30 @@ TEST_F(ServerTimeTest, FollowsAServerClockThatRunsSlow) {
   EXPECT_NEAR(static_cast<double>(NowMs()), static_cast<double>(TrueMs() - behind_ms), 1);
 }
 
-TEST_F(ServerTimeTest, ANewServerEpochStartsAfresh) {
+TEST_F(ServerTimeTest, AClockThatWasSetBackIsFollowedOnceItIsSure) {
   HearDelayed(absl::ZeroDuration());
   time_.Hear(Beat(2, TrueMs() - 3'600'000), clock_.Read().mono);
+  EXPECT_EQ(NowMs(), TrueMs());
+  clock_.Advance(ServerTime::kSettle);
   EXPECT_EQ(NowMs(), TrueMs() - 3'600'000);
+}
+
+TEST_F(ServerTimeTest, AClockThatWasSetForwardIsFollowedAtOnce) {
+  HearDelayed(absl::ZeroDuration());
+  time_.Hear(Beat(2, TrueMs() + 3'600'000), clock_.Read().mono);
+  EXPECT_EQ(NowMs(), TrueMs() + 3'600'000);
+}
+
+TEST_F(ServerTimeTest, AFirstBeatThatWasHeldBackMakesNothingLookFresh) {
+  HearDelayed(absl::ZeroDuration());
+  for (uint32_t epoch = 2; epoch < 5; ++epoch) {  // the server restarts again and again
+    time_.Hear(Beat(epoch, TrueMs() - 2000), clock_.Read().mono);
+    EXPECT_EQ(NowMs(), TrueMs());
+    clock_.Advance(absl::Seconds(1));
+  }
+  time_.Hear(Beat(4, TrueMs() - 5), clock_.Read().mono);
+  clock_.Advance(ServerTime::kSettle);
+  EXPECT_EQ(NowMs(), TrueMs() - 5);
 }
 
 TEST_F(ServerTimeTest, JumpsOfTheWallClockDoNotMatter) {
