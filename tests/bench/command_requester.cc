@@ -25,6 +25,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+// Before each measurement, so that both begin on a machine at rest: an operator's command does not come on the heels of
+// the disk writes of the one before.
+constexpr std::chrono::milliseconds kPause(20);
 constexpr int kThreads = 24;  // requests under way at once, at most
 
 double MillisSince(SteadyClock::time_point began) {
@@ -108,8 +111,9 @@ void MeasureLatency(const std::string& server, const std::string& broker, int co
   Measured commands;
   std::vector<double> raw;
   for (int i = 0; i < count; ++i) {
+    std::this_thread::sleep_for(kPause);
     raw.push_back(echo.RoundTrip());
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(kPause);
     Request(client, device, commands);
   }
   std::cout << "{\"count\": " << count << ", \"refused\": " << commands.refused << ", " << Summary("raw", raw) << ", "
