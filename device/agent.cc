@@ -25,18 +25,18 @@ absl::Duration PeriodOf(double rate_hz) {
 }
 
 Agent::Agent(AgentOptions options, Now now)
-    : device_(options.device),
+    : fail_safe_(options.fail_safe.after, now.mono),
+      heartbeat_(options.device, options.epoch, {now.mono + options.phase, options.heartbeat_period}),
+      reporter_(options.device, options.epoch, {now.mono + options.phase, options.state_period}),
+      desk_({.key = options.command_key, .entities = std::move(options.entities), .fail_safe = options.fail_safe},
+            ContentsOf(options), updates_),
+      outbox_(options.device, options.epoch, ContentsOf(options), now),
+      device_(options.device),
       status_topic_(TopicOf(device_, DeviceTopic::kStatus)),
       ack_topic_(TopicOf(device_, DeviceTopic::kCommandAck)),
       segment_topic_(SegmentTopic(device_)),
       cancel_topic_(CancelTopic(device_)),
-      receipt_topic_(ReceiptTopic(device_)),
-      heartbeat_(device_, options.epoch, {now.mono + options.phase, options.heartbeat_period}),
-      fail_safe_(options.fail_safe.after, now.mono),
-      outbox_(device_, options.epoch, ContentsOf(options), now),
-      desk_({.key = options.command_key, .entities = std::move(options.entities), .fail_safe = options.fail_safe},
-            ContentsOf(options), updates_),
-      reporter_(device_, options.epoch, {now.mono + options.phase, options.state_period}) {
+      receipt_topic_(ReceiptTopic(device_)) {
   status_.set_epoch(options.epoch);
   status_.set_started_unix_ms(std::max<int64_t>(options.started_unix_ms, 0));
   status_.set_version(options.version);
@@ -70,28 +70,47 @@ uint64_t Agent::made(DeviceTopic topic) const {
 }
 
 void Agent::Handle(const Input& input, Now now, Effects& effects) {
-  std::visit([&](const auto& in) { On(in, now, effects); }, input);
+  const auto* arrived = std::get_if<Arrived>(&input);
+  if (arrived != nullptr && arrived->topic == kServerBeatTopic) {
+    if (!HearBeat(*arrived, now) && !was_refused_) return;
+  } else {
+    std::visit([&](const auto& in) { On(in, now, effects); }, input);
+  }
   SettleUpdates(now.mono, effects);
   // What was refused just now would only be refused again: it waits for the next turn.
-  if (std::holds_alternative<PublishRefused>(input)) return;
-  ReportUpdates(effects);
-  if (status_is_due_ && link_up_) SayStatus(effects);
+  was_refused_ = std::holds_alternative<PublishRefused>(input);
+  if (!was_refused_) ReportUpdates(effects);
+  if (!was_refused_ && status_is_due_ && link_up_) SayStatus(effects);
+  FindWorkDue();
 }
 
 void Agent::TakeTurn(Now now, Effects& effects) {
+  const bool works = was_refused_ || now.mono >= std::min(work_due_, fail_safe_.NextDue());
+  if (works) Work(now, effects);
+  if (link_up_) {
+    heartbeat_.Tick(now, effects);
+    reporter_.Tick(executor().entities(), now, effects);
+  }
+  if (works) TendOutbox(now, effects);
+}
+
+// All but the live reports.
+void Agent::Work(Now now, Effects& effects) {
+  was_refused_ = false;
   desk_.Tick(now.mono, updates_, effects);
   CheckFailSafe(now, effects);
   SettleUpdates(now.mono, effects);
   ReportUpdates(effects);
-  if (link_up_) {
-    if (status_is_due_) SayStatus(effects);
-    heartbeat_.Tick(now, effects);
-    reporter_.Tick(executor().entities(), now, effects);
+  if (status_is_due_ && link_up_) SayStatus(effects);
+}
+
+void Agent::TendOutbox(Now now, Effects& effects) {
+  if (now.mono >= outbox_.NextDue()) {
+    const size_t from = effects.publish.size();
+    outbox_.Tick(now, effects);
+    CountStreams(effects, from);
   }
-  if (now.mono < outbox_.NextDue()) return;
-  const size_t from = effects.publish.size();
-  outbox_.Tick(now, effects);
-  CountStreams(effects, from);
+  FindWorkDue();
 }
 
 void Agent::Flush(Now now, Effects& effects) {
@@ -99,6 +118,7 @@ void Agent::Flush(Now now, Effects& effects) {
   outbox_.Flush(now, effects);
   CountStreams(effects, from);
   SettleUpdates(now.mono, effects);
+  FindWorkDue();
 }
 
 void Agent::On(const LinkUp&, Now now, Effects& effects) {
@@ -120,8 +140,6 @@ void Agent::On(const Arrived& arrived, Now now, Effects& effects) {
     if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now.mono, updates_, effects)) {
       outbox_.Add(*std::move(event), now);
     }
-  } else if (arrived.topic == kServerBeatTopic) {
-    HearBeat(arrived, now);
   } else if (arrived.topic == receipt_topic_) {
     HearReceipt(arrived, now);
   } else {
@@ -170,17 +188,18 @@ void Agent::On(const EventTold& told, Now now, Effects&) {
   outbox_.Add(told.event, now);
 }
 
-void Agent::HearBeat(const Arrived& arrived, Now now) {
+bool Agent::HearBeat(const Arrived& arrived, Now now) {
   v1::ServerBeat beat;
   // A beat that the broker kept is old, and how old nobody knows.
   if (arrived.retained || !Decode(arrived.payload, beat).ok() || !desk_.Hear(beat, now.mono)) {
     ++counters_.bad_beats;
-    return;
+    return false;
   }
   const std::optional<absl::Duration> silent = fail_safe_.Hear(now.mono);
-  if (!silent) return;
+  if (!silent) return memory().NextDue() <= now.mono;
   Tell(v1::EVENT_KIND_FAIL_SAFE_OFF, Millis(*silent), now);
   status_is_due_ = true;
+  return true;
 }
 
 void Agent::HearReceipt(const Arrived& arrived, Now now) {

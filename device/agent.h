@@ -74,7 +74,7 @@ class Agent {
     if (now.mono >= NextDue()) TakeTurn(now, effects);
   }
   MonoTime NextDue() const {
-    const MonoTime due = std::min({desk_.NextDue(), fail_safe_.NextDue(), outbox_.NextDue()});
+    const MonoTime due = std::min(work_due_, fail_safe_.NextDue());
     return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), due}) : due;
   }
   // Before a clean stop: what is only in memory goes to the spool.
@@ -110,15 +110,31 @@ class Agent {
   void On(const SamplesTaken& taken, Now now, Effects& effects);
   void On(const EventTold& told, Now now, Effects& effects);
 
-  void HearBeat(const Arrived& arrived, Now now);
+  // True when something follows from it.
+  bool HearBeat(const Arrived& arrived, Now now);
   void HearReceipt(const Arrived& arrived, Now now);
   void CheckFailSafe(Now now, Effects& effects);
   void Tell(v1::EventKind kind, std::string detail, Now now);
+  void Work(Now now, Effects& effects);
+  void TendOutbox(Now now, Effects& effects);
+  void FindWorkDue() { work_due_ = std::min(desk_.NextDue(), outbox_.NextDue()); }
   void SettleUpdates(MonoTime now, Effects& effects);
   void ReportUpdates(Effects& effects);
   void SayStatus(Effects& effects);
   void CountStreams(const Effects& effects, size_t from);
   Publication MakeStatus(v1::Presence presence) const;
+
+  // What a heartbeat and a beat touch comes first: where one process has thousands of agents, time goes to cache lines.
+  bool link_up_ = false;
+  bool status_is_due_ = false;  // it changed, or the link did not take it
+  bool was_refused_ = false;    // the next turn says again what the link did not take
+  MonoTime work_due_;           // of desk_ and outbox_: changes only when something happens to them
+  FailSafe fail_safe_;
+  Heartbeat heartbeat_;
+  EntityReporter reporter_;
+  std::vector<v1::CommandUpdate> updates_;  // of this turn
+  CommandDesk desk_;
+  Outbox outbox_;
 
   const DeviceId device_;
   const std::string status_topic_;
@@ -126,15 +142,7 @@ class Agent {
   const std::string segment_topic_;
   const std::string cancel_topic_;
   const std::string receipt_topic_;
-  v1::Status status_;  // all but the presence
-  bool link_up_ = false;
-  bool status_is_due_ = false;  // it changed, or the link did not take it
-  Heartbeat heartbeat_;
-  FailSafe fail_safe_;
-  Outbox outbox_;
-  std::vector<v1::CommandUpdate> updates_;  // of this turn
-  CommandDesk desk_;
-  EntityReporter reporter_;
+  v1::Status status_;                           // all but the presence
   std::deque<v1::CommandUpdate> waiting_;       // for a link that takes them, oldest first
   std::array<uint64_t, kDeviceTopics> made_{};  // of the durable streams
   Counters counters_;

@@ -23,10 +23,10 @@ void Say(CommandId command, v1::CommandState state, absl::string_view detail, Co
 }  // namespace
 
 CommandDesk::CommandDesk(Options options, const SpoolContents* contents, Updates& updates)
-    : fail_safe_(std::move(options.fail_safe)),
-      memory_(contents),
+    : memory_(contents),
       gate_({.key = options.key, .entities = IdsOf(options.entities)}),
-      executor_(std::move(options.entities)) {
+      executor_(std::move(options.entities)),
+      fail_safe_(std::move(options.fail_safe)) {
   if (contents == nullptr) return;
   for (const RememberedCommand& command : contents->commands) {
     if (!IsEnd(command.state)) updates.push_back(UpdateOf(*memory_.Find(command.id)));

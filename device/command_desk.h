@@ -69,11 +69,11 @@ class CommandDesk {
   void CancelOne(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects);
   bool BarFromRunning(const CancelOrder& order, MonoTime now);
 
-  const FailSafeOptions fail_safe_;
-  ServerTime server_time_;
+  ServerTime server_time_;  // with the memory's beginning, what each beat touches
   CommandMemory memory_;
   CommandGate gate_;
   SegmentExecutor executor_;
+  const FailSafeOptions fail_safe_;
 };
 
 }  // namespace fleet::device

@@ -86,11 +86,11 @@ class CommandMemory {
   const Barrier& BarrierOf(uint32_t entity_id) const;
 
   const bool is_kept_;
+  std::optional<int64_t> began_ms_;
   absl::flat_hash_map<uint64_t, RememberedCommand> commands_;
   std::set<std::pair<int64_t, uint64_t>> by_expiry_;  // expires_ms, id
   absl::flat_hash_map<uint32_t, Barrier> barriers_;   // by entity id, 0: all
   uint64_t forgotten_up_to_ = 0;
-  std::optional<int64_t> began_ms_;
 
   Changes unsaved_;
   bool is_fresh_ = false;  // there is more in unsaved_ than what the disk did not take

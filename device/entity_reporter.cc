@@ -8,7 +8,7 @@
 namespace fleet::device {
 
 EntityReporter::EntityReporter(const DeviceId& device, uint32_t epoch, Schedule schedule)
-    : topic_(TopicOf(device, DeviceTopic::kState)), schedule_(schedule) {
+    : schedule_(schedule), topic_(TopicOf(device, DeviceTopic::kState)) {
   message_.set_epoch(epoch);
 }
 

@@ -33,8 +33,8 @@ class EntityReporter {
  private:
   void Report(const std::vector<DrivenEntity>& entities, Now now, Effects& effects);
 
-  const std::string topic_;
   Schedule schedule_;
+  const std::string topic_;
   v1::StateReport message_;  // used again, so that a report allocates nothing but its publication
 };
 

@@ -36,14 +36,16 @@ absl::StatusOr<EntityPolicies> ParseEntityPolicies(absl::string_view text) {
 }
 
 std::optional<absl::Duration> FailSafe::Hear(MonoTime now) {
-  const absl::Duration silent = now - std::exchange(heard_at_, now);
+  const MonoTime heard_before = std::exchange(heard_at_, now);
+  due_ = now + after_;
   if (!std::exchange(on_, false)) return std::nullopt;
-  return silent;
+  return now - heard_before;
 }
 
 std::optional<absl::Duration> FailSafe::Tick(MonoTime now) {
   if (now < NextDue()) return std::nullopt;
   on_ = true;
+  due_ = MonoTime::Max();
   return now - heard_at_;
 }
 

@@ -43,7 +43,7 @@ struct FailSafeOptions {
 // Pure, on the monotonic clock only. Loop thread only.
 class FailSafe {
  public:
-  FailSafe(absl::Duration after, MonoTime started) : after_(after), heard_at_(started) {}
+  FailSafe(absl::Duration after, MonoTime started) : after_(after), heard_at_(started), due_(started + after) {}
 
   // A beat came. How long it was silent, if that ends the fail-safe.
   std::optional<absl::Duration> Hear(MonoTime now);
@@ -51,11 +51,12 @@ class FailSafe {
   std::optional<absl::Duration> Tick(MonoTime now);
 
   bool on() const { return on_; }
-  MonoTime NextDue() const { return on_ ? MonoTime::Max() : heard_at_ + after_; }
+  MonoTime NextDue() const { return due_; }
 
  private:
   const absl::Duration after_;
   MonoTime heard_at_;
+  MonoTime due_;  // Max while it is on
   bool on_ = false;
 };
 

@@ -16,43 +16,45 @@ LinkOptions LinkedAgent::CompleteLinkOptions(LinkOptions options) const {
 }
 
 void LinkedAgent::Handle(const Input& input, Now now) {
-  agent_.Handle(input, now, effects_);
-  CarryOut(now);
+  Effects effects;
+  agent_.Handle(input, now, effects);
+  CarryOut(effects, now);
 }
 
 MonoTime LinkedAgent::Turn(Now now) {
   const MonoTime link_due = link_->Tick(now.mono);
-  agent_.Tick(now, effects_);
-  CarryOut(now);
+  Effects effects;
+  agent_.Tick(now, effects);
+  CarryOut(effects, now);
   return std::min(link_due, agent_.NextDue());
 }
 
 void LinkedAgent::Flush(Now now) {
-  agent_.Flush(now, effects_);
-  CarryOut(now);
+  Effects effects;
+  agent_.Flush(now, effects);
+  CarryOut(effects, now);
 }
 
 absl::Status LinkedAgent::Close(absl::Duration timeout) {
   return link_->Close(agent_.Goodbye(), timeout);
 }
 
-void LinkedAgent::CarryOut(Now now) {
-  for (size_t i = 0; i < effects_.publish.size(); ++i) {
-    if (!link_->Publish(effects_.publish[i]).ok()) Refuse(std::move(effects_.publish[i]), now);
+void LinkedAgent::CarryOut(Effects& effects, Now now) {
+  for (size_t i = 0; i < effects.publish.size(); ++i) {
+    if (!link_->Publish(effects.publish[i]).ok()) Refuse(std::move(effects.publish[i]), now, effects);
   }
   if (controllers_) {
-    for (const ControllerEvent& event : effects_.controllers) controllers_(event);
+    for (const ControllerEvent& event : effects.controllers) controllers_(event);
   }
-  if (spool_ && !effects_.spool.empty()) {
-    effects_.spool.number = ++works_;
-    spool_(std::move(effects_.spool));
+  if (spool_ && !effects.spool.empty()) {
+    effects.spool.number = ++works_;
+    spool_(std::move(effects.spool));
   }
-  effects_.Clear();
 }
 
-void LinkedAgent::Refuse(Publication publication, Now now) {
+void LinkedAgent::Refuse(Publication publication, Now now, Effects& effects) {
   if (const auto topic = ParseDeviceTopic(publication.topic)) ++refused_[static_cast<size_t>(topic->topic)];
-  agent_.Handle(PublishRefused{std::move(publication)}, now, effects_);
+  agent_.Handle(PublishRefused{std::move(publication)}, now, effects);
 }
 
 }  // namespace fleet::device

@@ -46,15 +46,14 @@ class LinkedAgent {
   uint64_t sent(DeviceTopic topic) const { return agent_.made(topic) - refused_[static_cast<size_t>(topic)]; }
 
  private:
-  void CarryOut(Now now);
-  void Refuse(Publication publication, Now now);
+  void CarryOut(Effects& effects, Now now);
+  void Refuse(Publication publication, Now now, Effects& effects);
 
-  Agent agent_;
   std::unique_ptr<MqttLink> link_;
   ControllerSink controllers_;
   SpoolSink spool_;
+  Agent agent_;
   uint64_t works_ = 0;                             // for the spool so far
-  Effects effects_;                                // empty between calls
   std::array<uint64_t, kDeviceTopics> refused_{};  // by DeviceTopic
 };
 

@@ -32,27 +32,29 @@ struct Device {
   const DeviceId id;
   const DeviceIndex index;  // in the registry of this run
   const int64_t row;        // in the database, for good
-  uint32_t epoch = 0;       // 0: no life known yet
-  uint64_t started_unix_ms = 0;
-  std::string version;
 
+  // What each heartbeat touches, close together: thousands of devices do not fit into a cache.
+  uint32_t epoch = 0;         // 0: no life known yet
+  Life rumour;                // a life that the broker had stored and that we take for an old one
   bool heard = false;         // a heartbeat in this run of the server
   MonoTime last_heartbeat;    // valid when heard
-  MonoTime said_online;       // the last Status online, or the first word of a life
   int64_t clock_skew_ms = 0;  // device minus server at the last heartbeat
   int64_t last_seen_unix_ms = 0;
+  MonoTime flush_due = MonoTime::Max();  // Max: nothing to write
+  SequenceTracker heartbeats;
+
+  uint64_t started_unix_ms = 0;
+  std::string version;
+  MonoTime said_online;  // the last Status online, or the first word of a life
   int64_t state_since_unix_ms = 0;
   bool fail_safe = false;  // as it said last
   PastLives past_lives;
-  Life rumour;               // a life that the broker had stored and that we take for an old one
   bool clone_alarm = false;  // two devices connect with this id
   MonoTime clone_alarm_ends = MonoTime::Max();
 
-  SequenceTracker heartbeats;
   SequenceTracker states;
   std::vector<Entity> entities;  // in the order they were first reported
   HistoryBlock block;
-  MonoTime flush_due = MonoTime::Max();           // Max: nothing to write
   std::vector<CommandId> open_commands;           // that have not ended, unknown ones included; in order
   size_t unknown_commands = 0;                    // of these
   LivenessState state = LivenessState::kUnknown;  // as FleetState last saw it change

@@ -93,7 +93,9 @@ const MemoryBroker::Route& MemoryBroker::RouteOf(absl::string_view topic) {
   }
   Route& route = it->second;
   if (route.version != subscriptions_version_) {
-    route = {.version = subscriptions_version_, .subscribers = subscriptions_.Match(topic)};
+    const std::vector<TopicTree::Subscriber> subscribers = subscriptions_.Match(topic);
+    route.version = subscriptions_version_;
+    route.subscribers.assign(subscribers.begin(), subscribers.end());
   }
   return route;
 }
@@ -101,10 +103,11 @@ const MemoryBroker::Route& MemoryBroker::RouteOf(absl::string_view topic) {
 // As RouteOf, found where the publisher's data is already.
 const MemoryBroker::Route& MemoryBroker::RouteFrom(Endpoint& endpoint, absl::string_view topic) {
   for (const Endpoint::Sent& sent : endpoint.sent) {
-    if (sent.route.version == subscriptions_version_ && sent.topic == topic) return sent.route;
+    if (sent.route.version == subscriptions_version_ && sent.topic() == topic) return sent.route;
   }
   Endpoint::Sent& sent = endpoint.sent[std::exchange(endpoint.oldest_sent, 1 - endpoint.oldest_sent)];
-  sent = {.topic = std::string(topic), .route = RouteOf(topic)};
+  sent.topic_bytes.assign(topic.begin(), topic.end());
+  sent.route = RouteOf(topic);
   return sent.route;
 }
 

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "common/backoff.h"
@@ -123,7 +124,7 @@ class MemoryBroker {
   };
   struct Route {
     uint64_t version = 0;
-    std::vector<TopicTree::Subscriber> subscribers;
+    absl::InlinedVector<TopicTree::Subscriber, 2> subscribers;  // most topics have one or two
   };
   struct Retained {
     std::string payload;

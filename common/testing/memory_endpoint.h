@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/string_view.h"
 #include "common/backoff.h"
 #include "common/mqtt_link.h"
 #include "common/testing/memory_broker.h"
@@ -22,8 +24,9 @@ namespace fleet {
 struct MemoryBroker::Endpoint {
   enum class State : uint8_t { kDown, kConnecting, kUp };
   struct Sent {
-    std::string topic;
+    absl::InlinedVector<char, 48> topic_bytes;  // in place, as most topics are short enough
     Route route;
+    absl::string_view topic() const { return {topic_bytes.data(), topic_bytes.size()}; }
   };
 
   Endpoint(LinkOptions o, LinkSink s, uint32_t i, bool cut)

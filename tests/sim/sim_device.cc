@@ -36,7 +36,7 @@ class WatchedDriver : public device::EntityDriver {
 
 }  // namespace
 
-SimDevice::SimDevice(const Options& options, DeviceObserver& observer) : options_(options), observer_(observer) {
+SimDevice::SimDevice(const Options& options, DeviceObserver& observer) : observer_(observer), options_(options) {
   if (options.disk) disk_.emplace(*options.disk);
 }
 

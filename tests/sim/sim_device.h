@@ -83,20 +83,22 @@ class SimDevice {
   void HandleNow(LinkEvent&& event, Now now);
   void EndLife();
 
-  const Options options_;
-  DeviceObserver& observer_;
   uint32_t epoch_ = 0;  // of this life, or the last one
-  std::optional<SimDisk> disk_;
-  bool frozen_ = false;
   int crashes_ = 0;
   int losses_ = 0;
-  MonoTime now_;  // of the call under way
-  MonoTime due_ = MonoTime::Max();
   std::vector<Motion> motions_;  // outlives the agent's drivers
   std::array<uint64_t, 3> inherited_{};
   std::array<uint64_t, 3> made_before_{};
   std::vector<LinkEvent> waiting_;  // while it stands still
+  std::optional<SimDisk> disk_;     // outlives the agent
+
+  // What each turn touches, close together.
+  bool frozen_ = false;
+  MonoTime now_;  // of the call under way
+  MonoTime due_ = MonoTime::Max();
   std::unique_ptr<device::LinkedAgent> agent_;
+  DeviceObserver& observer_;
+  const Options options_;
 };
 
 }  // namespace fleet

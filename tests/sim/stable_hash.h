@@ -16,12 +16,12 @@ class StableHash {
     state_ ^= state_ >> 29;
   }
   void Add(absl::string_view bytes) {
-    Add(bytes.size());
-    while (bytes.size() >= 8) {
-      Add(Load(bytes.data(), 8));
-      bytes.remove_prefix(8);
-    }
-    if (!bytes.empty()) Add(Load(bytes.data(), bytes.size()));
+    const size_t size = bytes.size();
+    Add(size);
+    if (size == 0) return;
+    if (size < 8) return Add(Load(bytes.data(), size));
+    for (size_t i = 0; i + 8 < size; i += 8) Add(Load(bytes.data() + i, 8));
+    Add(Load(bytes.data() + size - 8, 8));  // may overlap: a copy of a fixed size is cheap
   }
   uint64_t value() const { return state_; }
 
