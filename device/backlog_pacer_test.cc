@@ -12,9 +12,9 @@ namespace {
 TEST(BacklogPacer, OneBatchAlwaysMayAndTheWindowBoundsTheRest) {
   BacklogPacer pacer;
   EXPECT_TRUE(pacer.MaySend(1 << 20));
-  pacer.Sent(3000);
-  EXPECT_TRUE(pacer.MaySend(1096));
-  EXPECT_FALSE(pacer.MaySend(1097));
+  pacer.Sent(1800);
+  EXPECT_TRUE(pacer.MaySend(1000));
+  EXPECT_FALSE(pacer.MaySend(1001));
 }
 
 TEST(BacklogPacer, WhatIsLostHalvesTheWindowAndFreesIt) {
@@ -59,8 +59,15 @@ size_t Drain(double bytes_per_ms, absl::Duration duration, absl::Duration& longe
 TEST(BacklogPacer, OnASlowLinkTheQueueStaysShort) {
   absl::Duration longest;
   const size_t arrived = Drain(/*bytes_per_ms=*/100, absl::Seconds(10), longest);
-  EXPECT_LE(longest, absl::Milliseconds(65));
+  EXPECT_LE(longest, absl::Milliseconds(50));
   EXPECT_GT(arrived, 600'000);  // of a million that the link could take
+}
+
+TEST(BacklogPacer, OnAVerySlowLinkOneBatchGoesAtATime) {
+  absl::Duration longest;
+  const size_t arrived = Drain(/*bytes_per_ms=*/32, absl::Minutes(2), longest);  // 256 kbit/s
+  EXPECT_LE(longest, absl::Milliseconds(65));                                    // twice a batch, when it is tried
+  EXPECT_GT(arrived, 2'400'000);
 }
 
 TEST(BacklogPacer, AFastLinkIsUsed) {

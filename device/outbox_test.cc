@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/topics.h"
 #include "device/testing/outbox_world.h"
@@ -62,13 +63,17 @@ TEST(Outbox, ABatchIsClosedBeforeItIsTooLarge) {
   world.Connect();
   for (int i = 0; i < 501; ++i) world.AddSample();
   world.Turn();
-  ASSERT_EQ(world.sent.size(), 1);
-  EXPECT_EQ(world.sent[0].last_seq, 500);
+  ASSERT_GT(world.sent.size(), 3);
+  EXPECT_GT(world.sent[0].last_seq, 50);
+  EXPECT_EQ(world.sent[1].first_seq, world.sent[0].last_seq + 1);
   for (int i = 0; i < 1000; ++i) world.AddSample(absl::StrCat("signal/", std::string(50, 'x'), i % 400));
   for (int i = 0; i < 1000; ++i) world.AddEvent(std::string(64, 'x'));
   world.outbox->Tick(world.clock, world.effects);
   EXPECT_GT(world.effects.publish.size(), 6);
-  for (const Publication& publication : world.effects.publish) EXPECT_LE(publication.payload.size(), 16 << 10);
+  for (const Publication& publication : world.effects.publish) {
+    const bool is_telemetry = absl::EndsWith(publication.topic, "/telemetry");
+    EXPECT_LE(publication.payload.size(), is_telemetry ? 1400 : 16 << 10);
+  }
 }
 
 TEST(Outbox, TelemetryIsNotWrittenWhileReceiptsFlow) {
@@ -131,14 +136,14 @@ TEST(Outbox, WhatIsNewGoesFirstAndTheBacklogIsMarkedAndInOrder) {
 TEST(Outbox, TheBacklogWaitsForReceipts) {
   OutboxWorld world;
   for (int i = 0; i < 20; ++i) {
-    for (int k = 0; k < 400; ++k) world.AddSample();
+    for (int k = 0; k < 80; ++k) world.AddSample();
     world.Run(absl::Seconds(2));
   }
   world.receipts_at_once = false;
   world.Connect();
   world.Run(absl::Seconds(1));
   const size_t first = world.sent.size();
-  EXPECT_EQ(first, 1);  // larger than the first window: one alone
+  EXPECT_LT(first, 20);  // as many as the first window lets
   world.Run(absl::Seconds(1));
   EXPECT_EQ(world.sent.size(), first);
   world.GiveReceipts();

@@ -30,7 +30,7 @@ bool IsSignalName(absl::string_view text) {
 
 bool TelemetryColumns::HasRoomFor(const Sample& sample) const {
   const size_t name = index_.contains(sample.signal) ? 0 : sample.signal.size() + kBytesPerName;
-  return size() < kMaxSamples && kFixedBytes + bytes_ + kBytesPerSample + name <= kMaxBytes;
+  return kFixedBytes + bytes_ + kBytesPerSample + name <= kMaxBytes;
 }
 
 void TelemetryColumns::Add(const Sample& sample, uint64_t seq) {

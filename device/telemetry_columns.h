@@ -13,8 +13,7 @@ namespace fleet::device {
 // Keeps the columns and their size in bytes, never too small an estimate.
 class TelemetryColumns {
  public:
-  static constexpr int kMaxSamples = 500;
-  static constexpr size_t kMaxBytes = 16 << 10;
+  static constexpr size_t kMaxBytes = 1400;  // one packet: what comes behind it on a slow link waits no longer
 
   bool empty() const { return size() == 0; }
   int size() const { return batch_.value_size(); }

@@ -147,7 +147,7 @@ MonoTime App::Turn(Now now) {
   HandRows(now);
   if (state_.commands().AwaitsAnswer(now.mono)) loop_.Hurry();
   MonoTime due = std::min({state_.NextDue(), link_due_, waiters_.NextDue()});
-  if (!pending_.empty()) due = std::min(due, pending_since_ + kStorePeriod);
+  if (!pending_.empty()) due = std::min(due, pending_due_);
   return due;
 }
 
@@ -191,10 +191,12 @@ void App::HandRows(Now now) {
   RowBatch& rows = changes_.rows;
   if (!rows.empty()) {
     watchers_.Publish(rows, state_, now);
-    if (pending_.empty()) pending_since_ = now.mono;
+    const bool has_records = !rows.events.empty() || !rows.telemetry.empty();
+    const MonoTime due = now.mono + (has_records ? kReceiptPeriod : kStorePeriod);
+    pending_due_ = pending_.empty() ? due : std::min(due, pending_due_);
     pending_.Append(rows);
   }
-  if (pending_.empty() || (!changes_.urgent && now.mono < pending_since_ + kStorePeriod)) return;
+  if (pending_.empty() || (!changes_.urgent && now.mono < pending_due_)) return;
   changes_.urgent = false;
   pending_.number = rows.number++;
   writer_->Push(std::exchange(pending_, {}));

@@ -28,6 +28,8 @@ namespace fleet::server {
 class App {
  public:
   static constexpr absl::Duration kStorePeriod = absl::Milliseconds(100);  // age at which rows go to the writer
+  // The same of records that wait for their receipt: a device with a backlog on a slow link sends one batch at a time.
+  static constexpr absl::Duration kReceiptPeriod = absl::Milliseconds(20);
   static constexpr absl::Duration kStopTimeout = absl::Milliseconds(500);  // for the broker to take the last messages
 
   // Opens everything and connects nothing yet. The Status says what is wrong with which key or file.
@@ -70,8 +72,8 @@ class App {
   Sender sender_{dispatcher_};
   Ingest ingest_;
   Quarantine quarantine_;
-  RowBatch pending_;        // rows of several turns, on their way to the writer
-  MonoTime pending_since_;  // of the oldest in it
+  RowBatch pending_;      // rows of several turns, on their way to the writer
+  MonoTime pending_due_;  // when they go to it
   MonoTime link_due_;
   LogLimit reject_log_{absl::Seconds(10)};
   std::vector<LinkEvent> link_events_;
