@@ -38,6 +38,7 @@ struct AgentOptions {
   std::optional<CommandKey> command_key;
   FailSafeOptions fail_safe;
   std::optional<SpoolContents> spool;  // absent: no spool, a restart forgets
+  bool spool_missing = false;          // one is wanted and cannot be opened: no segment runs that would be forgotten
   std::vector<DrivenEntity> entities;  // at most 256, each id once
 };
 

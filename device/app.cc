@@ -29,6 +29,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
   std::unique_ptr<SpoolFile> spool = std::move(options.spool);
   if (spool) options.agent.spool = spool->contents();
   const std::string spool_problem = options.spool_problem;
+  options.agent.spool_missing = !spool_problem.empty();
   auto app = std::unique_ptr<App>(new App(std::move(options), clock, loop));
   if (spool) app->OpenSpool(std::move(spool));
   if (!spool_problem.empty()) {

@@ -26,7 +26,8 @@ CommandDesk::CommandDesk(Options options, const SpoolContents* contents, Updates
     : memory_(contents),
       gate_({.key = options.key, .entities = IdsOf(options.entities)}),
       executor_(std::move(options.entities)),
-      fail_safe_(std::move(options.fail_safe)) {
+      fail_safe_(std::move(options.fail_safe)),
+      disk_missing_(options.disk_missing) {
   if (contents == nullptr) return;
   for (const RememberedCommand& command : contents->commands) {
     if (!IsEnd(command.state)) updates.push_back(UpdateOf(*memory_.Find(command.id)));
@@ -44,6 +45,11 @@ std::optional<v1::Event> CommandDesk::Judge(absl::string_view payload, MonoTime 
   const std::optional<PassedCommand> passed = gate_.Judge(payload, server_time_, now, memory_, updates);
   if (!passed) return std::nullopt;
   if (const auto* cancel = std::get_if<CancelOrder>(&*passed)) return Obey(*cancel, now, updates, effects);
+  if (disk_missing_) {
+    Say(std::get<SegmentOrder>(*passed).command, v1::COMMAND_STATE_REJECTED, "the disk cannot be opened", updates);
+    updates.back().set_reason("spool_failed");
+    return std::nullopt;
+  }
   executor_.Add(std::get<SegmentOrder>(*passed), /*is_saved=*/!memory_.is_kept(), now, updates, effects);
   return std::nullopt;
 }

@@ -35,6 +35,7 @@ class CommandDesk {
     std::optional<CommandKey> key;
     std::vector<DrivenEntity> entities;
     FailSafeOptions fail_safe;
+    bool disk_missing = false;  // there should be a spool: segments are refused, cancels obeyed
   };
   using Updates = std::vector<v1::CommandUpdate>;
 
@@ -74,6 +75,7 @@ class CommandDesk {
   CommandGate gate_;
   SegmentExecutor executor_;
   const FailSafeOptions fail_safe_;
+  const bool disk_missing_;
 };
 
 }  // namespace fleet::device

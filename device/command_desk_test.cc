@@ -48,6 +48,7 @@ class CommandDeskTest : public testing::Test {
     CommandDesk::Options options;
     options.entities.push_back({EntityId{1}, std::make_unique<SimulatedDriver>()});
     options.entities.push_back({EntityId{2}, std::make_unique<SimulatedDriver>()});
+    options.disk_missing = disk_missing_;
     const SpoolContents contents = disk_.Contents();
     work_ = {};
     desk_.emplace(std::move(options), has_disk_ ? &contents : nullptr, updates_);
@@ -87,6 +88,7 @@ class CommandDeskTest : public testing::Test {
 
   FakeClock clock_;
   bool has_disk_ = true;
+  bool disk_missing_ = false;
   FakeDisk disk_;
   CommandDesk::Updates updates_;
   Effects effects_;
@@ -168,6 +170,16 @@ TEST_F(CommandDeskTest, WhatTheDiskCannotRememberDoesNotRun) {
   EXPECT_EQ(StepsOfHearing(command), "7:REJECTED(spool_failed)");
   Begin();
   EXPECT_EQ(StepsOfHearing(command), "7:REJECTED(spool_failed)");
+}
+
+TEST_F(CommandDeskTest, WithoutTheDiskThatShouldBeThereNothingRuns) {
+  has_disk_ = false;
+  disk_missing_ = true;
+  Begin();
+  EXPECT_EQ(StepsOfHearing(Line(7)), "7:REJECTED(spool_failed)");
+  EXPECT_EQ(Run(absl::Seconds(2)), "");
+  Hear(StopWith(8, clock_));
+  EXPECT_EQ(Steps(), "8:RECEIVED 8:ACCEPTED 8:DONE");
 }
 
 TEST_F(CommandDeskTest, TheTimeToLiveIsLookedAtAgainAfterTheDisk) {

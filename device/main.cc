@@ -65,15 +65,18 @@ absl::StatusOr<FailSafeOptions> MakeFailSafe(const v1::FailSafeConfig& config) {
   return options;
 }
 
-// A card that has become read-only or full must not keep a vehicle silent: then there is no spool, and everybody is
-// told.
+// A card that has become read-only or full must not keep a vehicle silent: then there is no spool, no segment runs that
+// would be forgotten, and everybody is told.
 void OpenSpool(const v1::DeviceConfig& config, AppOptions& options) {
   const SpoolBounds bounds{.keep_bytes = size_t{config.spool().keep_mib()} << 20,
                            .keep = ToAbsl(config.spool().keep())};
   absl::StatusOr<std::unique_ptr<SpoolFile>> file =
       SpoolFile::Open(absl::StrCat(config.data_dir(), "/", SpoolFile::kFileName), bounds);
   if (!file.ok()) {
-    LogError("no spool, a restart will forget what the server does not have error={}", file.status().message());
+    LogError(
+        "no spool, so no segments are run, and a restart forgets what the server does not have; make room and restart "
+        "error={}",
+        file.status().message());
     options.spool_problem = std::string(file.status().message());
     return;
   }
