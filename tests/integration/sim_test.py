@@ -16,8 +16,10 @@ class Sim(FleetTest):
         summary = json.loads(done.stdout)
         self.assertEqual((summary["devices"], summary["entities"], summary["dropped"]), (20, 3, 0))
         sent = summary["sent"]
-        self.assertTrue(20 * 50 * 0.9 < sent["state"] < 20 * 50 * 1.2, sent)
-        self.assertTrue(20 * 10 * 0.9 < sent["heartbeat"] < 20 * 10 * 1.3, sent)
+        # On a busy machine it takes a while until all are connected, and the first of them speak meanwhile.
+        self.assertGreater(sent["state"], 20 * 50 * 0.9, sent)
+        self.assertGreater(sent["heartbeat"], 20 * 10 * 0.9, sent)
+        self.assertAlmostEqual(sent["state"] / (sent["heartbeat"] - 20), 5, delta=0.5)  # 10 Hz, 2 Hz and one at once
 
         wait_until("all are gone", lambda: all(v["reason"] == "clean" for v in self.fleet.views().values()))
         self.assertEqual(len(self.fleet.views()), 20)
