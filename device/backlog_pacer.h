@@ -16,9 +16,9 @@ namespace fleet::device {
 // waits 50 ms at most where a batch takes 30. A change shows when what was sent before it has arrived: only a batch
 // that was sent a round trip after the last change is judged.
 //
-// The fastest receipt is that of the last one to two kBestKept, for the path to the server may become another; at the end
-// of each the window falls to one batch, so that the path is measured without a queue.
-// Loop thread only. Starts anew with each connection.
+// The fastest receipt is that of the last one to two kBestKept, for the path to the server may become another; at the
+// end of each the window falls to one batch, so that the path is measured without a queue. Loop thread only. Starts
+// anew with each connection.
 class BacklogPacer {
  public:
   static constexpr size_t kFirstWindowBytes = 2800;
