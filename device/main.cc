@@ -1,6 +1,7 @@
 // fleet-device: the agent of one device.
 #include <google/protobuf/stubs/logging.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -52,7 +53,8 @@ absl::StatusOr<std::vector<DrivenEntity>> MakeEntities(const v1::DeviceConfig& c
   return entities;
 }
 
-absl::StatusOr<FailSafeOptions> MakeFailSafe(const v1::FailSafeConfig& config) {
+absl::StatusOr<FailSafeOptions> MakeFailSafe(const v1::DeviceConfig& device) {
+  const v1::FailSafeConfig& config = device.fail_safe();
   FailSafeOptions options{.after = ToAbsl(config.after())};
   const auto policy = ParseFailSafePolicy(config.policy());
   if (!policy.ok()) return absl::InvalidArgumentError(absl::StrCat("fail_safe.policy: ", policy.status().message()));
@@ -62,6 +64,11 @@ absl::StatusOr<FailSafeOptions> MakeFailSafe(const v1::FailSafeConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat("fail_safe.entities: ", entities.status().message()));
   }
   options.entities = *std::move(entities);
+  for (const auto& [entity, policy_of_it] : options.entities) {
+    if (std::ranges::find(device.entities(), Number(entity)) != device.entities().end()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("fail_safe.entities: this device has no entity ", Number(entity), "; see the key entities"));
+  }
   return options;
 }
 
@@ -92,7 +99,7 @@ absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config) {
   ASSIGN_OR_RETURN(const DeviceId id, DeviceId::Parse(config.id()));
   ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
   ASSIGN_OR_RETURN(std::vector<DrivenEntity> entities, MakeEntities(config));
-  ASSIGN_OR_RETURN(FailSafeOptions fail_safe, MakeFailSafe(config.fail_safe()));
+  ASSIGN_OR_RETURN(FailSafeOptions fail_safe, MakeFailSafe(config));
   AppOptions options{.link = std::move(link),
                      .agent = {.device = id,
                                .version = FLEET_VERSION,

@@ -91,6 +91,12 @@ class Config(FleetTest):
                 self.assertEqual(answer.returncode, 2, answer.stderr)
                 self.assertRegex(answer.stderr, r"^fleet-server: .+\n$")
 
+    def test_a_fail_safe_policy_of_an_entity_that_is_not_there_is_refused(self):
+        done = run(program("fleet-device"), "--id", "pi-1", "--entities", "1,2", "--fail_safe.entities", "9=stop",
+                   "--data", self.fleet.directory / "data")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("no entity 9", done.stderr)
+
     def test_flag_beats_environment_beats_file(self):
         self.fleet.start_broker()
         wrong = f"127.0.0.1:{free_port()}"
