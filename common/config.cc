@@ -120,37 +120,72 @@ absl::StatusOr<std::string> NodeText(const FieldDescriptor& field, const toml::n
 // Applies one parsed file.
 class TomlFile {
  public:
-  TomlFile(absl::string_view name, Message& config) : name_(name), config_(config) {}
+  explicit TomlFile(absl::string_view name) : name_(name) {}
 
-  // `message`: what the table describes; `sections`: how it is reached from the whole configuration.
-  absl::Status Apply(const toml::table& table, const Descriptor& message, const std::string& prefix,
-                     const std::vector<const FieldDescriptor*>& sections) {
+  // `prefix`: how the table is reached in the file, ending with a dot unless it is empty. `config`: what it describes.
+  absl::Status Apply(const toml::table& table, const std::string& prefix, Message& config) {
+    return ApplyTable(table, {.root = config, .prefix = prefix}, prefix, *config.GetDescriptor(), {});
+  }
+
+ private:
+  // Keys are looked up, and named when they are unknown, from here.
+  struct Place {
+    Message& root;
+    std::string prefix;
+  };
+  using Sections = std::vector<const FieldDescriptor*>;
+
+  // `message`: what the table describes; `sections`: how it is reached from the root.
+  absl::Status ApplyTable(const toml::table& table, const Place& place, const std::string& prefix,
+                          const Descriptor& message, const Sections& sections) {
     for (const auto& [toml_key, node] : table) {
       const std::string name = absl::StrCat(prefix, std::string(toml_key.str()));
       const FieldDescriptor* field = message.FindFieldByName(std::string(toml_key.str()));
       if (field != nullptr && IsConfigSection(*field) && node.is_table()) {
-        std::vector<const FieldDescriptor*> deeper = sections;
+        Sections deeper = sections;
         deeper.push_back(field);
-        RETURN_IF_ERROR(Apply(*node.as_table(), *field->message_type(), name + ".", deeper));
+        RETURN_IF_ERROR(ApplyTable(*node.as_table(), place, name + ".", *field->message_type(), deeper));
         continue;
       }
-      RETURN_IF_ERROR(At(absl::StrCat(name_, ":", toml_key.source().begin.line, ": ", name),
-                         ApplyKey({.name = name, .sections = sections, .field = field}, node)));
+      const ConfigKey key{.name = name, .sections = sections, .field = field};
+      if (field != nullptr && IsConfigList(*field) && node.is_array_of_tables()) {
+        RETURN_IF_ERROR(ApplyList(*node.as_array(), key, place));
+        continue;
+      }
+      RETURN_IF_ERROR(
+          At(absl::StrCat(name_, ":", toml_key.source().begin.line, ": ", name), ApplyKey(key, node, place)));
     }
     return absl::OkStatus();
   }
 
- private:
+  absl::Status ApplyList(const toml::array& tables, const ConfigKey& list, const Place& place) {
+    for (size_t i = 0; i < tables.size(); ++i) {
+      const toml::table& table = *tables[i].as_table();
+      const std::string name = absl::StrCat(list.name, " ", i + 1);
+      Message& element = AddConfigElement(list, place.root);
+      ApplyDefaults(element);
+      RETURN_IF_ERROR(Apply(table, name + ": ", element));
+      for (const ConfigKey& key : ConfigKeysOf(*element.GetDescriptor())) {
+        if (!key.rule().required() || HasConfigValue(key, element)) continue;
+        return absl::InvalidArgumentError(
+            absl::StrCat(name_, ":", table.source().begin.line, ": ", name, ": ", key.name, ": is required"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
   // `key.field` is null when there is none.
-  absl::Status ApplyKey(const ConfigKey& key, const toml::node& node) {
-    if (key.field == nullptr) return UnknownKey(key.name, *config_.GetDescriptor());
+  absl::Status ApplyKey(const ConfigKey& key, const toml::node& node, const Place& place) {
+    if (key.field == nullptr) return UnknownKey(key.name.substr(place.prefix.size()), *place.root.GetDescriptor());
     if (IsConfigSection(*key.field)) return absl::InvalidArgumentError("is a section, not a key");
+    if (IsConfigList(*key.field)) {
+      return absl::InvalidArgumentError(absl::StrCat("is a list of tables: write [[", key.name, "]] above each"));
+    }
     ASSIGN_OR_RETURN(const std::string text, NodeText(*key.field, node));
-    return SetConfigValue(key, text, config_);
+    return SetConfigValue(key, text, place.root);
   }
 
   const std::string name_;
-  Message& config_;
 };
 
 absl::Status ApplyFile(const std::string& path, Message& config) {
@@ -249,7 +284,7 @@ absl::Status ApplyEnvironment(const std::vector<ConfigKey>& keys, Message& confi
 
 // Everything but the printing of mistakes. A value: end with that exit code.
 absl::StatusOr<std::optional<int>> Load(const ProgramInfo& program, std::vector<std::string> reversed_arguments,
-                                        Message& config) {
+                                        Message& config, std::string& file) {
   const Descriptor& descriptor = *config.GetDescriptor();
   const std::vector<ConfigKey> keys = ConfigKeysOf(descriptor);
   CommandLine line;
@@ -260,7 +295,8 @@ absl::StatusOr<std::optional<int>> Load(const ProgramInfo& program, std::vector<
     return 0;
   }
   ApplyDefaults(config);
-  if (!line.file.empty()) RETURN_IF_ERROR(ApplyFile(line.file, config));
+  file = line.file;
+  if (!file.empty()) RETURN_IF_ERROR(ApplyFile(file, config));
   RETURN_IF_ERROR(ApplyEnvironment(keys, config));
   for (const auto& [key, value] : line.values) {
     RETURN_IF_ERROR(At(ConfigFlagNames(*key).front(), SetConfigValue(*key, value, config)));
@@ -279,20 +315,32 @@ std::string TomlValue(const ConfigKey& key) {
   return quoted ? absl::StrCat("\"", value, "\"") : value;
 }
 
-std::string TomlEntry(const ConfigKey& key) {
+// Of a key inside a list, which has neither flag nor environment, the line itself is a comment too.
+std::string TomlEntry(const ConfigKey& key, bool in_list) {
   std::vector<std::string> facts = {ConfigTypeName(key)};
   if (std::string range = ConfigRangeText(key); !range.empty()) facts.push_back(std::move(range));
   facts.push_back(key.rule().required() ? "required" : absl::StrCat("default ", TomlValue(key)));
-  facts.push_back(ConfigFlagNames(key).front());
-  facts.push_back(ConfigEnvironmentName(key));
-  return absl::StrCat("# ", key.rule().doc(), "\n# ", absl::StrJoin(facts, "; "), "\n", key.field->name(), " = ",
-                      TomlValue(key), "\n");
+  if (!in_list) facts.push_back(ConfigFlagNames(key).front());
+  if (!in_list) facts.push_back(ConfigEnvironmentName(key));
+  return absl::StrCat("# ", key.rule().doc(), "\n# ", absl::StrJoin(facts, "; "), "\n", in_list ? "#" : "",
+                      key.field->name(), " = ", TomlValue(key), "\n");
+}
+
+std::string TomlList(const ConfigKey& list) {
+  std::string text = absl::StrCat("\n# ", list.rule().doc(), "\n#[[", list.name, "]]\n");
+  for (const ConfigKey& key : ConfigKeysOf(*list.field->message_type())) {
+    absl::StrAppend(&text, text.ends_with("]]\n") ? "" : "\n", TomlEntry(key, /*in_list=*/true));
+  }
+  return text;
 }
 
 }  // namespace
 
-std::optional<int> LoadConfig(const ProgramInfo& program, int argc, const char* const* argv, Message& config) {
-  const absl::StatusOr<std::optional<int>> exit_code = Load(program, ReversedArguments(argc, argv), config);
+std::optional<int> LoadConfig(const ProgramInfo& program, int argc, const char* const* argv, Message& config,
+                              std::string* file) {
+  std::string read;
+  const absl::StatusOr<std::optional<int>> exit_code = Load(program, ReversedArguments(argc, argv), config, read);
+  if (file != nullptr) *file = read;
   if (exit_code.ok()) return *exit_code;
   std::cerr << absl::StrCat(program.name, ": ", exit_code.status().message(), "\n");
   return 2;
@@ -313,7 +361,7 @@ absl::Status ApplyToml(absl::string_view text, absl::string_view file_name, Mess
     const std::string_view what = error.description();
     return absl::InvalidArgumentError(absl::StrCat(file_name, ":", error.source().begin.line, ": ", std::string(what)));
   }
-  return TomlFile(file_name, config).Apply(parsed.table(), *config.GetDescriptor(), "", {});
+  return TomlFile(file_name).Apply(parsed.table(), "", config);
 }
 
 absl::Status ApplyValue(absl::string_view key_name, absl::string_view value, Message& config) {
@@ -339,7 +387,7 @@ std::string ExampleToml(const Descriptor& config) {
   const std::vector<const FieldDescriptor*>* last = nullptr;
   for (const ConfigKey& key : ConfigKeysOf(config)) {
     if (key.sections.empty()) {
-      absl::StrAppend(&text, "\n", TomlEntry(key));
+      absl::StrAppend(&text, "\n", TomlEntry(key, /*in_list=*/false));
       continue;
     }
     if (last == nullptr || *last != key.sections) {
@@ -348,8 +396,9 @@ std::string ExampleToml(const Descriptor& config) {
       sections += '\n';
     }
     last = &key.sections;
-    sections += TomlEntry(key);
+    sections += TomlEntry(key, /*in_list=*/false);
   }
+  for (const ConfigKey& list : ConfigListsOf(config)) sections += TomlList(list);
   return text + sections;
 }
 

@@ -6,6 +6,7 @@
 //
 // A rule with `flag` adds that short flag (--broker for broker.url); keys of the top level have their own name as
 // flag, with - for _. Durations are strings such as "500ms"; lists are TOML arrays, and 1,2,3 in flags and environment.
+// A repeated message is an array of tables, [[can.bus]], which only the file can have.
 #pragma once
 
 #include <optional>
@@ -26,9 +27,10 @@ struct ProgramInfo {
 };
 
 // Fills `config`. A value: the program ends now with that exit code (0 after --help, --version or --example-config, 2
-// after a mistake, which has been printed to standard error as one line).
+// after a mistake, which has been printed to standard error as one line). `file`, when not null, gets the path of the
+// file that was read, empty when there is none.
 std::optional<int> LoadConfig(const ProgramInfo& program, int argc, const char* const* argv,
-                              google::protobuf::Message& config);
+                              google::protobuf::Message& config, std::string* file = nullptr);
 
 // The parts of LoadConfig, for tests and for other front ends.
 void ApplyDefaults(google::protobuf::Message& config);

@@ -1,6 +1,5 @@
 #include "common/config_rules.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "common/nearest.h"
 #include "common/status_macros.h"
 
 namespace fleet {
@@ -22,6 +22,7 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
+// All keys and lists.
 void AppendKeys(const Descriptor& message, const std::vector<const FieldDescriptor*>& sections,
                 const std::string& prefix, std::vector<ConfigKey>& keys) {
   for (int i = 0; i < message.field_count(); ++i) {
@@ -35,6 +36,21 @@ void AppendKeys(const Descriptor& message, const std::vector<const FieldDescript
     deeper.push_back(&field);
     AppendKeys(*field.message_type(), deeper, name + ".", keys);
   }
+}
+
+Message& SectionOf(const ConfigKey& key, Message& config) {
+  Message* message = &config;
+  for (const FieldDescriptor* section : key.sections) {
+    message = message->GetReflection()->MutableMessage(message, section);
+  }
+  return *message;
+}
+
+std::vector<ConfigKey> KeysOrLists(const Descriptor& config, bool lists) {
+  std::vector<ConfigKey> keys;
+  AppendKeys(config, {}, "", keys);
+  std::erase_if(keys, [lists](const ConfigKey& key) { return IsConfigList(*key.field) != lists; });
+  return keys;
 }
 
 // A number or a duration as a number that can be compared with the bounds of its rule; nullopt: not of its type.
@@ -148,60 +164,32 @@ absl::Status SetField(const FieldDescriptor& field, absl::string_view text, Mess
   return absl::OkStatus();
 }
 
-// Levenshtein's distance.
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-struct Candidate {
-  std::string spelling;
-  std::string meant;
-};
-
-// What the nearest spelling means; empty: none differs in less than a third.
-std::string Nearest(absl::string_view unknown, const std::vector<Candidate>& candidates) {
-  constexpr size_t kLongestWorthComparing = 64;
-  if (unknown.size() > kLongestWorthComparing) return "";
-  std::string nearest;
-  size_t best = std::max<size_t>(2, unknown.size() / 3) + 1;
-  for (const Candidate& candidate : candidates) {
-    const size_t distance = EditDistance(unknown, candidate.spelling);
-    if (distance >= best) continue;
-    best = distance;
-    nearest = candidate.meant;
-  }
-  return nearest;
-}
-
 }  // namespace
 
 bool IsConfigSection(const FieldDescriptor& field) {
-  return field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+  return field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field.is_repeated() &&
          field.message_type() != google::protobuf::Duration::descriptor();
 }
 
+bool IsConfigList(const FieldDescriptor& field) {
+  return field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && field.is_repeated();
+}
+
 std::vector<ConfigKey> ConfigKeysOf(const Descriptor& config) {
-  std::vector<ConfigKey> keys;
-  AppendKeys(config, {}, "", keys);
-  return keys;
+  return KeysOrLists(config, false);
+}
+
+std::vector<ConfigKey> ConfigListsOf(const Descriptor& config) {
+  return KeysOrLists(config, true);
 }
 
 absl::Status SetConfigValue(const ConfigKey& key, absl::string_view text, Message& config) {
-  Message* message = &config;
-  for (const FieldDescriptor* section : key.sections) {
-    message = message->GetReflection()->MutableMessage(message, section);
-  }
-  return SetField(*key.field, text, *message);
+  return SetField(*key.field, text, SectionOf(key, config));
+}
+
+Message& AddConfigElement(const ConfigKey& list, Message& config) {
+  Message& section = SectionOf(list, config);
+  return *section.GetReflection()->AddMessage(&section, list.field);
 }
 
 bool HasConfigValue(const ConfigKey& key, const Message& config) {
@@ -215,7 +203,7 @@ bool HasConfigValue(const ConfigKey& key, const Message& config) {
 }
 
 std::string NearestConfigKey(absl::string_view unknown, const Descriptor& config) {
-  std::vector<Candidate> candidates;
+  std::vector<NearestCandidate> candidates;
   for (const ConfigKey& key : ConfigKeysOf(config)) {
     candidates.push_back({.spelling = key.name, .meant = key.name});
     candidates.push_back({.spelling = key.field->name(), .meant = key.name});
@@ -224,11 +212,14 @@ std::string NearestConfigKey(absl::string_view unknown, const Descriptor& config
       candidates.push_back({.spelling = section, .meant = absl::StrCat("[", section, "]")});
     }
   }
+  for (const ConfigKey& list : ConfigListsOf(config)) {
+    candidates.push_back({.spelling = list.name, .meant = absl::StrCat("[[", list.name, "]]")});
+  }
   return Nearest(unknown, candidates);
 }
 
 std::string NearestConfigFlag(absl::string_view unknown, const Descriptor& config) {
-  std::vector<Candidate> candidates;
+  std::vector<NearestCandidate> candidates;
   for (const ConfigKey& key : ConfigKeysOf(config)) {
     for (const std::string& flag : ConfigFlagNames(key)) candidates.push_back({.spelling = flag, .meant = flag});
     candidates.push_back({.spelling = "--" + key.field->name(), .meant = ConfigFlagNames(key).front()});

@@ -20,12 +20,18 @@ struct ConfigKey {
   const v1::FieldRule& rule() const { return field->options().GetExtension(v1::rule); }
 };
 
-// In the order of the file. A message other than Duration is a section.
+// In the order of the file. A message other than Duration is a section; a repeated one is a list of [[tables]], which
+// only a file can have: its keys are those of an element, and not among those of the whole.
 std::vector<ConfigKey> ConfigKeysOf(const google::protobuf::Descriptor& config);
+// The lists, likewise.
+std::vector<ConfigKey> ConfigListsOf(const google::protobuf::Descriptor& config);
 bool IsConfigSection(const google::protobuf::FieldDescriptor& field);
+bool IsConfigList(const google::protobuf::FieldDescriptor& field);
 
 // Sets one key. kInvalidArgument: `text` is not of its type or out of its range; the key is not in the message.
 absl::Status SetConfigValue(const ConfigKey& key, absl::string_view text, google::protobuf::Message& config);
+// A new last element of a list, empty.
+google::protobuf::Message& AddConfigElement(const ConfigKey& list, google::protobuf::Message& config);
 // Whether it has a value other than empty or zero.
 bool HasConfigValue(const ConfigKey& key, const google::protobuf::Message& config);
 

@@ -218,6 +218,37 @@ TEST(ConfigToml, KeyGivenTwiceIsRefused) {
 
 // ---- values as text
 
+TEST(ConfigToml, EachTableOfAListHasItsDefaults) {
+  v1::DeviceConfig config;
+  ASSERT_EQ(ApplyToml("[[can.bus]]\nname = 'can0'\ninterface = 'socketcan:can0'\n"
+                      "[[can.bus]]\nname = 'can1'\ninterface = 'replay:x'\nlisten_only = true\nbitrate = 250000\n",
+                      "device.toml", config),
+            absl::OkStatus());
+  ASSERT_EQ(config.can().bus_size(), 2);
+  EXPECT_EQ(config.can().bus(0).name(), "can0");
+  EXPECT_EQ(config.can().bus(0).bitrate(), 500'000);
+  EXPECT_FALSE(config.can().bus(0).listen_only());
+  EXPECT_EQ(ToAbsl(config.can().bus(0).max_tap()), absl::Hours(1));
+  EXPECT_EQ(config.can().bus(1).name(), "can1");
+  EXPECT_EQ(config.can().bus(1).bitrate(), 250'000);
+  EXPECT_TRUE(config.can().bus(1).listen_only());
+}
+
+TEST(ConfigToml, MistakeInAListNamesTheTable) {
+  const std::string bus = "[[can.bus]]\nname = 'can0'\ninterface = 'socketcan:can0'\n";
+  EXPECT_EQ(DeviceError(bus + "[[can.bus]]\nname = 'can1'\ninterfase = 'x'\n"),
+            "device.toml:6: can.bus 2: interfase: unknown key; did you mean interface?");
+  EXPECT_EQ(DeviceError(bus + "bitrate = 1\n"),
+            "device.toml:4: can.bus 1: bitrate: 1 is below the minimum 10000 bit/s");
+  EXPECT_EQ(DeviceError(bus + "[[can.bus]]\nname = 'can1'\n"), "device.toml:4: can.bus 2: interface: is required");
+  EXPECT_EQ(DeviceError("[[can.buss]]\nname = 'can0'\n"),
+            "device.toml:1: can.buss: unknown key; did you mean [[can.bus]]?");
+  EXPECT_EQ(DeviceError("[can.bus]\nname = 'can0'\n"),
+            "device.toml:1: can.bus: is a list of tables: write [[can.bus]] above each");
+  EXPECT_EQ(DeviceError("[can]\nbus = 3\n"),
+            "device.toml:2: can.bus: is a list of tables: write [[can.bus]] above each");
+}
+
 TEST(ConfigValue, TakesWhatACommandLineHolds) {
   v1::DeviceConfig config;
   EXPECT_TRUE(ApplyValue("entities", "1, 2,3", config).ok());

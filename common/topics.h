@@ -22,6 +22,28 @@ std::string SegmentTopic(const DeviceId& device);
 std::string CancelTopic(const DeviceId& device);
 std::string ReceiptTopic(const DeviceId& device);
 
+// The name of a signal is also where its plain text is published, below rpi/<id>/: two or more parts of
+// A-Z a-z 0-9 . _ - with / between them.
+inline constexpr size_t kMaxSignalBytes = 64;
+bool IsSignalName(absl::string_view text);
+// Of a signal that would be taken for one of the agent's own messages: of the groups command, modbus, can, gateway,
+// security and diagnostics.
+bool IsReservedSignal(absl::string_view name);
+std::string SignalTopic(const DeviceId& device, absl::string_view signal);
+
+// The name of a CAN bus: 1 to 32 of A-Z a-z 0-9 . _ -
+inline constexpr size_t kMaxBusBytes = 32;
+bool IsBusName(absl::string_view text);
+std::string CanRxTopic(const DeviceId& device, absl::string_view bus);
+std::string CanTxTopic(const DeviceId& device, absl::string_view bus);  // "+": the filter for all buses
+
+struct ParsedCanTopic {
+  absl::string_view device;  // parts of the text that was parsed, valid
+  absl::string_view bus;
+};
+// Of rpi/<id>/can/<bus>/rx.
+std::optional<ParsedCanTopic> ParseCanRxTopic(absl::string_view text);
+
 struct ParsedDeviceTopic {
   absl::string_view device;  // a valid device id, part of the text that was parsed
   DeviceTopic topic;

@@ -37,5 +37,37 @@ TEST(Topics, WhatIsNotOfADeviceIsNotParsed) {
   EXPECT_FALSE(ParseDeviceTopic("rpi/" + std::string(65, 'x') + "/state"));
 }
 
+TEST(Topics, SignalNamesHaveTwoOrMoreParts) {
+  for (const char* good : {"engine/rpm", "a/b/c", "A-1/b_2.x"}) EXPECT_TRUE(IsSignalName(good)) << good;
+  for (const char* bad : {"", "rpm", "/rpm", "engine/", "engine//rpm", "engine/r m", "engine/+", "engine/#"}) {
+    EXPECT_FALSE(IsSignalName(bad)) << bad;
+  }
+  EXPECT_FALSE(IsSignalName("a/" + std::string(63, 'b')));
+  EXPECT_EQ(SignalTopic(*DeviceId::Parse("pi-7"), "engine/rpm"), "rpi/pi-7/engine/rpm");
+}
+
+TEST(Topics, SignalsThatWouldBeTakenForOurOwnMessagesAreReserved) {
+  for (const char* name :
+       {"command/ack", "can/can0/rx", "modbus/x", "gateway/uptime", "security/x", "diagnostics/dtc"}) {
+    EXPECT_TRUE(IsReservedSignal(name)) << name;
+  }
+  for (const char* name : {"canopen/x", "engine/can", "commands/x"}) EXPECT_FALSE(IsReservedSignal(name)) << name;
+}
+
+TEST(Topics, FramesOfABusAreParsedBack) {
+  const DeviceId device = *DeviceId::Parse("pi-7");
+  EXPECT_EQ(CanTxTopic(device, "can0"), "server/pi-7/can/can0/tx");
+  const std::string rx = CanRxTopic(device, "can0");
+  EXPECT_EQ(rx, "rpi/pi-7/can/can0/rx");
+  const std::optional<ParsedCanTopic> parsed = ParseCanRxTopic(rx);
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->device, "pi-7");
+  EXPECT_EQ(parsed->bus, "can0");
+  for (const char* text : {"rpi/pi-7/can/can0/tx", "rpi/pi-7/can//rx", "rpi/pi-7/can/can0/rx/x", "rpi/pi-7/can/can0",
+                           "rpi//can/can0/rx", "rpi/pi-7/can/c n/rx", "rpi/pi-7/cant/can0/rx"}) {
+    EXPECT_FALSE(ParseCanRxTopic(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace fleet

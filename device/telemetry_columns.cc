@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-
 namespace fleet::device {
 namespace {
 
@@ -13,20 +11,6 @@ constexpr size_t kBytesPerSample = 8 + 2 + 10;  // value, index below 2^14, time
 constexpr size_t kBytesPerName = 2;             // its head
 
 }  // namespace
-
-bool IsSignalName(absl::string_view text) {
-  if (text.size() > kMaxSignalBytes) return false;
-  size_t parts = 1;
-  char before = '/';
-  for (const char c : text) {
-    if (c != '/' && !absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-')
-      return false;
-    if (c == '/' && before == '/') return false;  // an empty part
-    parts += c == '/' ? 1 : 0;
-    before = c;
-  }
-  return parts >= 2 && before != '/';
-}
 
 bool TelemetryColumns::HasRoomFor(const Sample& sample) const {
   const size_t name = index_.contains(sample.signal) ? 0 : sample.signal.size() + kBytesPerName;

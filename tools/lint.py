@@ -25,15 +25,16 @@ WRAPPED = [
     (r"spdlog/|fmt/", ["common/logging.*"]),
     (r"prometheus/", ["common/metrics.*"]),
     (r"openssl/", ["common/signing.*"]),
+    (r"linux/can", ["common/can/socketcan_*.*"]),
 ]
 
 # What the files of a directory may not include; the first that fits counts.
 LAYERS = [
     ("common/*", r"(server|device|tools|tests|examples)/"),
     ("server/*", r"(device|tools|tests|examples)/"),
-    ("device/can/*", r"(server|tools|tests|examples)/|device/(?!can/)"),
-    ("device/modbus/*", r"(server|tools|tests|examples)/|device/(?!modbus/)"),
-    ("device/nodes/*", r"(server|tools|tests|examples)/|device/(?!nodes/)"),
+    ("device/can/*", r"(server|tools|tests|examples)/|device/(?!can/|sample\.h$)"),
+    ("device/modbus/*", r"(server|tools|tests|examples)/|device/(?!modbus/|sample\.h$)"),
+    ("device/nodes/*", r"(server|tools|tests|examples)/|device/(?!nodes/|sample\.h$)"),
     ("device/*", r"(server|tools|tests|examples)/"),
     ("tools/fleetctl/*", r"(server|device|tests|examples)/|common/sqlite"),
     ("tools/fleet_sim/*", r"(server|tests|examples)/|tools/fleetctl/"),
