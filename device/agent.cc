@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/codec.h"
 #include "fleet/v1/to_device.pb.h"
@@ -12,6 +13,11 @@ namespace {
 
 const SpoolContents* ContentsOf(const AgentOptions& options) {
   return options.spool ? &*options.spool : nullptr;
+}
+
+std::unique_ptr<CanHub> MakeCanHub(const AgentOptions& options, Now now) {
+  if (options.can.buses.empty()) return nullptr;
+  return std::make_unique<CanHub>(options.device, options.epoch, options.can, now.mono);
 }
 
 std::string Millis(absl::Duration silent) {
@@ -28,10 +34,13 @@ Agent::Agent(AgentOptions options, Now now)
     : fail_safe_(options.fail_safe.after, now.mono),
       heartbeat_(options.device, options.epoch, {now.mono + options.phase, options.heartbeat_period}),
       reporter_(options.device, options.epoch, {now.mono + options.phase, options.state_period}),
+      gateway_(options.device, {now.mono + options.phase + options.gateway_period, options.gateway_period}, now.mono),
+      can_(MakeCanHub(options, now)),
       desk_({.key = options.command_key,
              .entities = std::move(options.entities),
              .fail_safe = options.fail_safe,
-             .disk_missing = options.spool_missing},
+             .disk_missing = options.spool_missing,
+             .can = can_.get()},
             ContentsOf(options), updates_),
       outbox_(options.device, options.epoch, ContentsOf(options), now),
       device_(options.device),
@@ -39,7 +48,8 @@ Agent::Agent(AgentOptions options, Now now)
       ack_topic_(TopicOf(device_, DeviceTopic::kCommandAck)),
       segment_topic_(SegmentTopic(device_)),
       cancel_topic_(CancelTopic(device_)),
-      receipt_topic_(ReceiptTopic(device_)) {
+      receipt_topic_(ReceiptTopic(device_)),
+      can_topic_(absl::StrCat("server/", device_.view(), "/can/")) {
   status_.set_epoch(options.epoch);
   status_.set_started_unix_ms(std::max<int64_t>(options.started_unix_ms, 0));
   status_.set_version(options.version);
@@ -48,10 +58,14 @@ Agent::Agent(AgentOptions options, Now now)
 }
 
 std::vector<Subscription> Agent::Subscriptions() const {
-  return {{.filter = segment_topic_, .qos = 1},
-          {.filter = cancel_topic_, .qos = 1},
-          {.filter = receipt_topic_, .qos = 1},
-          {.filter = kServerBeatTopic, .qos = 0}};
+  std::vector<Subscription> subscriptions = {{.filter = segment_topic_, .qos = 1},
+                                             {.filter = cancel_topic_, .qos = 1},
+                                             {.filter = receipt_topic_, .qos = 1},
+                                             {.filter = kServerBeatTopic, .qos = 0}};
+  if (!can_) return subscriptions;
+  subscriptions.push_back({.filter = CanTxTopic(device_, "+"), .qos = 1});
+  for (Subscription& subscription : can_->Subscriptions()) subscriptions.push_back(std::move(subscription));
+  return subscriptions;
 }
 
 uint64_t Agent::made(DeviceTopic topic) const {
@@ -73,28 +87,34 @@ uint64_t Agent::made(DeviceTopic topic) const {
 }
 
 void Agent::Handle(const Input& input, Now now, Effects& effects) {
+  const size_t published = effects.publish.size();
   const auto* arrived = std::get_if<Arrived>(&input);
   if (arrived != nullptr && arrived->topic == kServerBeatTopic) {
     if (!HearBeat(*arrived, now) && !was_refused_) return;
   } else {
     std::visit([&](const auto& in) { On(in, now, effects); }, input);
   }
+  TakeCan(now, effects);
   SettleUpdates(now.mono, effects);
   // What was refused just now would only be refused again: it waits for the next turn.
   was_refused_ = std::holds_alternative<PublishRefused>(input);
   if (!was_refused_) ReportUpdates(effects);
   if (!was_refused_ && status_is_due_ && link_up_) SayStatus(effects);
   FindWorkDue();
+  messages_ += effects.publish.size() - published;
 }
 
 void Agent::TakeTurn(Now now, Effects& effects) {
+  const size_t published = effects.publish.size();
   const bool works = was_refused_ || now.mono >= std::min(work_due_, fail_safe_.NextDue());
   if (works) Work(now, effects);
   if (link_up_) {
     heartbeat_.Tick(now, effects);
     reporter_.Tick(executor().entities(), now, effects);
+    if (now.mono >= gateway_.NextDue()) gateway_.Tick(now.mono, messages_, security_counts(), effects);
   }
   if (works) TendOutbox(now, effects);
+  messages_ += effects.publish.size() - published;
 }
 
 // All but the live reports.
@@ -102,6 +122,8 @@ void Agent::Work(Now now, Effects& effects) {
   was_refused_ = false;
   desk_.Tick(now.mono, updates_, effects);
   CheckFailSafe(now, effects);
+  if (can_) can_->Tick(now, effects.can);
+  TakeCan(now, effects);
   SettleUpdates(now.mono, effects);
   ReportUpdates(effects);
   if (status_is_due_ && link_up_) SayStatus(effects);
@@ -116,7 +138,27 @@ void Agent::TendOutbox(Now now, Effects& effects) {
   FindWorkDue();
 }
 
+void Agent::TakeCan(Now now, Effects& effects) {
+  if (!can_) return;
+  for (v1::CommandUpdate& update : effects.can.updates) updates_.push_back(std::move(update));
+  for (v1::Event& event : effects.can.events) outbox_.Add(std::move(event), now);
+  for (Sample& sample : effects.can.samples) outbox_.Add(std::move(sample), now);
+  if (link_up_) std::ranges::move(effects.can.publish, std::back_inserter(effects.publish));
+  effects.can.updates.clear();
+  effects.can.events.clear();
+  effects.can.samples.clear();
+  effects.can.publish.clear();
+}
+
+SecurityCounts Agent::security_counts() const {
+  return {.auth_failures = gate().refused(Refusal::kBadSignature),
+          .timestamp_drift = gate().refused(Refusal::kExpired) + gate().refused(Refusal::kClockUnknown) +
+                             gate().refused(Refusal::kMemoryLost),
+          .policy_violations = can_ ? can_->policy_violations() : 0};
+}
+
 void Agent::Flush(Now now, Effects& effects) {
+  if (link_up_) gateway_.Goodbye(effects);
   const size_t from = effects.publish.size();
   outbox_.Flush(now, effects);
   CountStreams(effects, from);
@@ -130,6 +172,8 @@ void Agent::On(const LinkUp&, Now now, Effects& effects) {
   heartbeat_.Resume(now, effects);
   reporter_.Resume(now.mono);
   outbox_.LinkUp(now);
+  gateway_.LinkUp(security_counts(), effects);
+  if (can_) can_->LinkUp(effects.can);
 }
 
 void Agent::On(const LinkDown&, Now now, Effects&) {
@@ -139,12 +183,14 @@ void Agent::On(const LinkDown&, Now now, Effects&) {
 }
 
 void Agent::On(const Arrived& arrived, Now now, Effects& effects) {
-  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_) {
+  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_ || absl::StartsWith(arrived.topic, can_topic_)) {
     if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now.mono, updates_, effects)) {
       outbox_.Add(*std::move(event), now);
     }
   } else if (arrived.topic == receipt_topic_) {
     HearReceipt(arrived, now);
+  } else if (can_ && can_->Owns(arrived.topic)) {
+    can_->Arrive(arrived, now, effects.can);
   } else {
     ++counters_.unknown_topics;
   }
@@ -181,6 +227,10 @@ void Agent::On(const SpoolDone& done, Now now, Effects& effects) {
   const size_t from = effects.publish.size();
   outbox_.Done(done, now);
   CountStreams(effects, from);
+}
+
+void Agent::On(const CanHeard& heard, Now now, Effects& effects) {
+  if (can_) can_->Hear(heard.bus, *heard.news, now, effects.can);
 }
 
 void Agent::On(const SamplesTaken& taken, Now now, Effects&) {

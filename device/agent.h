@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,11 +15,14 @@
 #include "common/mqtt_link.h"
 #include "common/signing.h"
 #include "common/topics.h"
+#include "device/can/can_hub.h"
+#include "device/can/can_plan.h"
 #include "device/command_desk.h"
 #include "device/effects.h"
 #include "device/entity_driver.h"
 #include "device/entity_reporter.h"
 #include "device/fail_safe.h"
+#include "device/gateway_reporter.h"
 #include "device/heartbeat.h"
 #include "device/inputs.h"
 #include "device/outbox.h"
@@ -35,11 +39,13 @@ struct AgentOptions {
   absl::Duration heartbeat_period = absl::Milliseconds(500);
   absl::Duration state_period = absl::Milliseconds(100);  // zero: no state reports
   absl::Duration phase;                                   // shifts both, so that many agents do not speak at once
+  absl::Duration gateway_period;                          // of gateway/*; zero: none, and no security/*
   std::optional<CommandKey> command_key;
   FailSafeOptions fail_safe;
   std::optional<SpoolContents> spool;  // absent: no spool, a restart forgets
   bool spool_missing = false;          // one is wanted and cannot be opened: no segment runs that would be forgotten
   std::vector<DrivenEntity> entities;  // at most 256, each id once
+  CanPlan can;
 };
 
 // 10 Hz -> 100 ms; 0 -> zero, none.
@@ -76,7 +82,7 @@ class Agent {
   }
   MonoTime NextDue() const {
     const MonoTime due = std::min(work_due_, fail_safe_.NextDue());
-    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), due}) : due;
+    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), gateway_.NextDue(), due}) : due;
   }
   // Before a clean stop: what is only in memory goes to the spool.
   void Flush(Now now, Effects& effects);
@@ -96,6 +102,7 @@ class Agent {
   const SegmentExecutor& executor() const { return desk_.executor(); }
   const Outbox& outbox() const { return outbox_; }
   bool fail_safe() const { return fail_safe_.on(); }
+  const CanHub* can() const { return can_.get(); }  // null: no bus
 
  private:
   void TakeTurn(Now now, Effects& effects);
@@ -108,6 +115,7 @@ class Agent {
   void On(const ControllersChanged& changed, Now now, Effects& effects);
   void On(const PublishRefused& refused, Now now, Effects& effects);
   void On(const SpoolDone& done, Now now, Effects& effects);
+  void On(const CanHeard& heard, Now now, Effects& effects);
   void On(const SamplesTaken& taken, Now now, Effects& effects);
   void On(const EventTold& told, Now now, Effects& effects);
 
@@ -118,7 +126,13 @@ class Agent {
   void Tell(v1::EventKind kind, std::string detail, Now now);
   void Work(Now now, Effects& effects);
   void TendOutbox(Now now, Effects& effects);
-  void FindWorkDue() { work_due_ = std::min(desk_.NextDue(), outbox_.NextDue()); }
+  void FindWorkDue() {
+    work_due_ = std::min(desk_.NextDue(), outbox_.NextDue());
+    if (can_) work_due_ = std::min(work_due_, can_->NextDue());
+  }
+  // What the buses lead to, all but what is for themselves.
+  void TakeCan(Now now, Effects& effects);
+  SecurityCounts security_counts() const;
   void SettleUpdates(MonoTime now, Effects& effects);
   void ReportUpdates(Effects& effects);
   void SayStatus(Effects& effects);
@@ -129,11 +143,14 @@ class Agent {
   bool link_up_ = false;
   bool status_is_due_ = false;  // it changed, or the link did not take it
   bool was_refused_ = false;    // the next turn says again what the link did not take
-  MonoTime work_due_;           // of desk_ and outbox_: changes only when something happens to them
+  MonoTime work_due_;           // of desk_, outbox_ and can_: changes only when something happens to them
   FailSafe fail_safe_;
   Heartbeat heartbeat_;
   EntityReporter reporter_;
+  GatewayReporter gateway_;
+  uint64_t messages_ = 0;                   // published, those that the link refused included
   std::vector<v1::CommandUpdate> updates_;  // of this turn
+  const std::unique_ptr<CanHub> can_;       // null: no bus
   CommandDesk desk_;
   Outbox outbox_;
 
@@ -143,6 +160,7 @@ class Agent {
   const std::string segment_topic_;
   const std::string cancel_topic_;
   const std::string receipt_topic_;
+  const std::string can_topic_;  // what the topics of commands for buses begin with
   v1::Status status_;                           // all but the presence
   std::deque<v1::CommandUpdate> waiting_;       // for a link that takes them, oldest first
   std::array<uint64_t, kDeviceTopics> made_{};  // of the durable streams

@@ -1,5 +1,7 @@
 #include "device/app.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -15,6 +17,7 @@ App::App(AppOptions options, const Clock& clock, EventLoop& loop)
       agent_(std::move(options.agent), clock.Read()) {}
 
 App::~App() {
+  ports_.clear();          // they wake the loop
   if (api_) api_->Stop();  // it pushes into the inbox
   if (spool_) spool_->Stop();
 }
@@ -30,8 +33,11 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
   if (spool) options.agent.spool = spool->contents();
   const std::string spool_problem = options.spool_problem;
   options.agent.spool_missing = !spool_problem.empty();
+  std::vector<std::unique_ptr<CanBus>> buses = std::move(options.can);
+  const CanPlan can = options.agent.can;
   auto app = std::unique_ptr<App>(new App(std::move(options), clock, loop));
   if (spool) app->OpenSpool(std::move(spool));
+  app->OpenBuses(std::move(buses), can);
   if (!spool_problem.empty()) {
     v1::Event event;
     event.set_kind(v1::EVENT_KIND_SPOOL_FAILED);
@@ -60,6 +66,23 @@ void App::OpenSpool(std::unique_ptr<SpoolFile> file) {
   agent_.SetSpoolSink([this](SpoolWork work) { spool_->Push(std::move(work)); });
 }
 
+void App::OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& plan) {
+  refused_writes_.resize(buses.size());
+  for (size_t i = 0; i < buses.size(); ++i) {
+    ports_.push_back(
+        std::make_unique<CanPort>(plan.buses[i].name, std::move(buses[i]), [&loop = loop_] { loop.Wake(); }));
+  }
+  agent_.SetCanSink([this](CanWrite write) { Write(std::move(write)); });
+}
+
+void App::Write(CanWrite write) {
+  CanOrder order{.frames = std::move(write.frames), .token = write.token};
+  if (ports_[write.bus]->Send(order)) return;
+  refused_writes_[write.bus].push_back(
+      {.order = std::move(order), .status = absl::ResourceExhaustedError("too much waits for this bus already")});
+  loop_.Wake();
+}
+
 // What a program on the device was told is taken is taken, so the last of it comes before the flush.
 absl::Status App::Run() {
   loop_.Run([this](Now now) { return Turn(now); });
@@ -78,8 +101,18 @@ void App::HandleInbox(Now now) {
   });
 }
 
+void App::HandleBuses(Now now) {
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    std::vector<CanOutcome> refused = std::exchange(refused_writes_[i], {});
+    if (!ports_[i]->Take(news_) && refused.empty()) continue;
+    std::ranges::move(refused, std::back_inserter(news_.outcomes));
+    agent_.Handle(CanHeard{.bus = i, .news = &news_}, now);
+  }
+}
+
 MonoTime App::Turn(Now now) {
   HandleInbox(now);
+  HandleBuses(now);
   if (api_) {
     api_->SetLinkUp(agent_.agent().link_up());
     if (const bool listening = api_->listening(); listening != listening_) {
@@ -114,13 +147,15 @@ void App::Log(const Input& input, MonoTime now) {
 void App::LogRefusals(MonoTime now) {
   const Agent& agent = agent_.agent();
   const uint64_t commands = agent.gate().refused_total();
-  const uint64_t others = agent.counters().bad_beats + agent.counters().unknown_topics + inbox_.dropped();
+  const uint64_t can = agent.can() != nullptr ? agent.can()->refused_messages() : 0;
+  const uint64_t others = agent.counters().bad_beats + agent.counters().unknown_topics + inbox_.dropped() + can;
   if (commands + others == refusals_) return;
   const auto skipped = refusal_log_.Allow(now);
   if (!skipped) return;
   refusals_ = commands + others;
-  LogWarn("input refused device_id={} commands={} bad_beats={} unknown_topics={} queue_full={}", agent.device().view(),
-          commands, agent.counters().bad_beats, agent.counters().unknown_topics, inbox_.dropped());
+  LogWarn("input refused device_id={} commands={} bad_beats={} unknown_topics={} queue_full={} can_messages={}",
+          agent.device().view(), commands, agent.counters().bad_beats, agent.counters().unknown_topics,
+          inbox_.dropped(), can);
 }
 
 }  // namespace fleet::device

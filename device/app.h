@@ -4,8 +4,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/can/can_bus.h"
+#include "common/can/can_port.h"
 #include "common/clock.h"
 #include "common/event_loop.h"
 #include "common/logging.h"
@@ -23,11 +26,12 @@ struct AppOptions {
   std::string http_listen;           // empty: no local API
   std::unique_ptr<SpoolFile> spool;  // null: a restart forgets
   std::string spool_problem;         // why there is none; becomes an event
+  std::vector<std::unique_ptr<CanBus>> can;  // of agent.can, in its order
 };
 
-// Wires   link, local API and spool --inbox--> loop --> agent --> link, local API and spool.   Two threads of ours, the
-// loop and the spool's; the library behind the link and the HTTP server have their own. All but the loop touch nothing
-// but the inbox and the feed.
+// Wires   link, local API and spool --inbox--> loop --> agent --> link, local API, spool and buses <--> loop.   Threads
+// of ours: the loop, the spool's, and one for each CAN bus; the library behind the link and the HTTP server have their
+// own. All but the loop touch nothing but the inbox and the feed.
 class App {
  public:
   static constexpr size_t kInboxCapacity = 1024;
@@ -48,7 +52,10 @@ class App {
   App(AppOptions options, const Clock& clock, EventLoop& loop);
   MonoTime Turn(Now now);
   void OpenSpool(std::unique_ptr<SpoolFile> file);
+  void OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& plan);
+  void Write(CanWrite write);
   void HandleInbox(Now now);
+  void HandleBuses(Now now);
   void Log(const Input& input, MonoTime now);
   void LogRefusals(MonoTime now);
 
@@ -58,6 +65,9 @@ class App {
   std::unique_ptr<LocalApi> api_;  // null: none
   std::unique_ptr<Spool> spool_;   // null: none
   LinkedAgent agent_;              // its link stops pushing before the inbox goes
+  std::vector<std::unique_ptr<CanPort>> ports_;  // by bus
+  std::vector<std::vector<CanOutcome>> refused_writes_;  // by bus: what no port took
+  CanNews news_;                                 // used again
   bool listening_ = false;
   uint64_t refusals_ = 0;  // as last seen
   LogLimit link_log_{absl::Seconds(10)};

@@ -24,8 +24,9 @@ void Say(CommandId command, v1::CommandState state, absl::string_view detail, Co
 
 CommandDesk::CommandDesk(Options options, const SpoolContents* contents, Updates& updates)
     : memory_(contents),
-      gate_({.key = options.key, .entities = IdsOf(options.entities)}),
+      gate_({.key = options.key, .entities = IdsOf(options.entities), .can = options.can}),
       executor_(std::move(options.entities)),
+      can_(options.can),
       fail_safe_(std::move(options.fail_safe)),
       disk_missing_(options.disk_missing) {
   if (contents == nullptr) return;
@@ -42,22 +43,30 @@ bool CommandDesk::Hear(const v1::ServerBeat& beat, MonoTime now) {
 
 std::optional<v1::Event> CommandDesk::Judge(absl::string_view payload, MonoTime now, Updates& updates,
                                             Effects& effects) {
-  const std::optional<PassedCommand> passed = gate_.Judge(payload, server_time_, now, memory_, updates);
+  std::optional<PassedCommand> passed = gate_.Judge(payload, server_time_, now, memory_, updates);
   if (!passed) return std::nullopt;
   if (const auto* cancel = std::get_if<CancelOrder>(&*passed)) return Obey(*cancel, now, updates, effects);
-  if (disk_missing_) {
-    Say(std::get<SegmentOrder>(*passed).command, v1::COMMAND_STATE_REJECTED, "the disk cannot be opened", updates);
-    updates.back().set_reason("spool_failed");
-    return std::nullopt;
-  }
-  executor_.Add(std::get<SegmentOrder>(*passed), /*is_saved=*/!memory_.is_kept(), now, updates, effects);
+  Start(*std::move(passed), now, updates, effects);
   return std::nullopt;
+}
+
+void CommandDesk::Start(PassedCommand command, MonoTime now, Updates& updates, Effects& effects) {
+  const auto* segment = std::get_if<SegmentOrder>(&command);
+  if (disk_missing_) {
+    const CommandId id = segment != nullptr ? segment->command : std::get<CanCommand>(command).command;
+    Say(id, v1::COMMAND_STATE_REJECTED, "the disk cannot be opened", updates);
+    return updates.back().set_reason("spool_failed");
+  }
+  const bool is_saved = !memory_.is_kept();
+  if (segment != nullptr) return executor_.Add(*segment, is_saved, now, updates, effects);
+  can_.Add(std::get<CanCommand>(std::move(command)), is_saved, now, updates, effects);
 }
 
 void CommandDesk::Done(const SpoolDone& done, MonoTime now, Updates& updates, Effects& effects) {
   memory_.Done(done, now);
   for (const RememberedCommand& command : done.asked.remember) {
     executor_.Saved(CommandId{command.id}, done.status.ok(), now, updates, effects);
+    can_.Saved(CommandId{command.id}, done.status.ok(), now, updates, effects);
   }
 }
 
@@ -86,7 +95,7 @@ std::optional<v1::Event> CommandDesk::Obey(const CancelOrder& order, MonoTime no
 void CommandDesk::CancelOne(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects) {
   const CommandId target{order.cancel.command_id()};
   const auto is_target = [target](const SegmentOrder& segment) { return segment.command == target; };
-  if (executor_.Cancel(is_target, "cancelled", now, updates, effects) > 0) {
+  if (executor_.Cancel(is_target, "cancelled", now, updates, effects) > 0 || can_.Cancel(target, updates, effects)) {
     return Say(order.command, v1::COMMAND_STATE_DONE, "", updates);
   }
   if (memory_.Find(Number(target)) != nullptr) {

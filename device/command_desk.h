@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/signing.h"
+#include "device/can_commands.h"
 #include "device/command_gate.h"
 #include "device/command_memory.h"
 #include "device/effects.h"
@@ -24,7 +25,8 @@ namespace fleet::device {
 // Gate, memory and executor together:
 //
 //   frame --> gate --segment--> executor, which starts it when the memory is on the disk
-//               |  '--cancel--> executor, at once
+//               |  |--for a CAN bus--> likewise
+//               |  '--cancel--> at once
 //               '--> answer
 //
 // Everything here appends the steps that commands take to `updates`; the owner hands these to Settle at the end of its
@@ -35,7 +37,8 @@ class CommandDesk {
     std::optional<CommandKey> key;
     std::vector<DrivenEntity> entities;
     FailSafeOptions fail_safe;
-    bool disk_missing = false;  // there should be a spool: segments are refused, cancels obeyed
+    bool disk_missing = false;  // there should be a spool: all but cancels is refused
+    CanHub* can = nullptr;      // null: this device has no bus
   };
   using Updates = std::vector<v1::CommandUpdate>;
 
@@ -67,6 +70,7 @@ class CommandDesk {
 
  private:
   std::optional<v1::Event> Obey(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects);
+  void Start(PassedCommand command, MonoTime now, Updates& updates, Effects& effects);
   void CancelOne(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects);
   bool BarFromRunning(const CancelOrder& order, MonoTime now);
 
@@ -74,6 +78,7 @@ class CommandDesk {
   CommandMemory memory_;
   CommandGate gate_;
   SegmentExecutor executor_;
+  CanCommands can_;
   const FailSafeOptions fail_safe_;
   const bool disk_missing_;
 };

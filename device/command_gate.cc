@@ -39,6 +39,12 @@ Wording WordingOf(Refusal refusal) {
       return {"unknown_entity"};
     case Refusal::kBadSegment:
       return {"bad_segment"};
+    case Refusal::kUnknownBus:
+      return {"unknown_bus"};
+    case Refusal::kBadOrder:
+      return {"bad_order"};
+    case Refusal::kNotAllowed:
+      return {"not_allowed"};
     case Refusal::kStopped:
       return {"stopped", v1::COMMAND_STATE_CANCELLED};
     case Refusal::kNewerKnown:
@@ -49,12 +55,13 @@ Wording WordingOf(Refusal refusal) {
   return {};
 }
 
-v1::CommandUpdate Answer(uint64_t command_id, Refusal refusal) {
+v1::CommandUpdate Answer(uint64_t command_id, Refusal refusal, const std::string& detail) {
   const Wording wording = WordingOf(refusal);
   v1::CommandUpdate update;
   update.set_command_id(command_id);
   update.set_state(wording.state);
   update.set_reason(wording.word.data(), wording.word.size());
+  update.set_detail(detail);
   return update;
 }
 
@@ -73,9 +80,10 @@ CommandGate::CommandGate(Options options) : options_(std::move(options)) {}
 std::optional<PassedCommand> CommandGate::Judge(absl::string_view payload, const ServerTime& time, MonoTime now,
                                                 CommandMemory& memory, std::vector<v1::CommandUpdate>& updates) {
   const std::optional<int64_t> server_now_ms = time.NowMs(now);
+  detail_.clear();
   std::optional<Refusal> refusal = Open(payload);
   const RememberedCommand* known = memory.Find(command_.id());
-  if (!refusal) refusal = known != nullptr ? Refusal::kDuplicate : JudgeNew(server_now_ms, memory);
+  if (!refusal) refusal = known != nullptr ? Refusal::kDuplicate : JudgeNew(server_now_ms, now, memory);
   if (!refusal) {
     ++passed_;
     return Pass(*server_now_ms, now);
@@ -84,7 +92,7 @@ std::optional<PassedCommand> CommandGate::Judge(absl::string_view payload, const
   if (refusal == Refusal::kDuplicate) {
     updates.push_back(UpdateOf(*known));
   } else if (command_.id() != 0 && known == nullptr) {
-    updates.push_back(Answer(command_.id(), *refusal));
+    updates.push_back(Answer(command_.id(), *refusal, detail_));
   }
   return std::nullopt;
 }
@@ -103,10 +111,11 @@ std::optional<Refusal> CommandGate::Open(absl::string_view payload) {
   return std::nullopt;
 }
 
-std::optional<Refusal> CommandGate::JudgeNew(std::optional<int64_t> server_now_ms, CommandMemory& memory) const {
+std::optional<Refusal> CommandGate::JudgeNew(std::optional<int64_t> server_now_ms, MonoTime now,
+                                             CommandMemory& memory) {
   std::optional<Refusal> refusal = CheckTime(server_now_ms, memory);
   if (refusal == Refusal::kMemoryLost) return refusal;  // and so it is whenever it comes again
-  if (!refusal) refusal = CheckMeaning();
+  if (!refusal) refusal = CheckMeaning(now);
   if (!refusal) refusal = CheckBarriers(memory);
   const bool is_remembered = memory.Add(ToRemember(refusal), server_now_ms);
   if (!refusal && !is_remembered) return Refusal::kOverloaded;
@@ -123,8 +132,20 @@ std::optional<Refusal> CommandGate::CheckTime(std::optional<int64_t> server_now_
   return std::nullopt;
 }
 
-std::optional<Refusal> CommandGate::CheckMeaning() const {
-  return command_.has_cancel() ? CheckCancel() : CheckSegment();
+std::optional<Refusal> CommandGate::CheckMeaning(MonoTime now) {
+  switch (command_.body_case()) {
+    case v1::Command::kSegment:
+      return CheckSegment();
+    case v1::Command::kCancel:
+      return CheckCancel();
+    case v1::Command::kCanSend:
+    case v1::Command::kCanTap:
+    case v1::Command::kClearDtcs:
+      return CheckCan(now);
+    case v1::Command::BODY_NOT_SET:
+      break;
+  }
+  return Refusal::kBadSegment;
 }
 
 std::optional<Refusal> CommandGate::CheckCancel() const {
@@ -146,7 +167,6 @@ std::optional<Refusal> CommandGate::CheckCancel() const {
 }
 
 std::optional<Refusal> CommandGate::CheckSegment() const {
-  if (!command_.has_segment()) return Refusal::kBadSegment;
   const v1::Segment& segment = command_.segment();
   if (!Drives(segment.entity_id())) return Refusal::kUnknownEntity;
   if (segment.mode() > v1::SEGMENT_MODE_APPEND || segment.mode() < 0) return Refusal::kBadSegment;
@@ -164,9 +184,22 @@ std::optional<Refusal> CommandGate::CheckSegment() const {
   }
 }
 
+std::optional<Refusal> CommandGate::CheckCan(MonoTime now) {
+  if (options_.can == nullptr) {
+    detail_ = "this device has no CAN bus";
+    return Refusal::kUnknownBus;
+  }
+  const absl::Status status = options_.can->Judge(command_, now);
+  if (status.ok()) return std::nullopt;
+  detail_ = std::string(status.message());
+  if (absl::IsNotFound(status)) return Refusal::kUnknownBus;
+  return absl::IsInvalidArgument(status) ? Refusal::kBadOrder : Refusal::kNotAllowed;
+}
+
 std::optional<Refusal> CommandGate::CheckBarriers(const CommandMemory& memory) const {
-  // A cancel that comes late does no harm: it takes back only what has a lower id than its own.
-  if (command_.has_cancel()) return std::nullopt;
+  // A cancel that comes late does no harm: it takes back only what has a lower id than its own. What is for a bus moves
+  // no entity.
+  if (!command_.has_segment()) return std::nullopt;
   const uint32_t entity_id = command_.segment().entity_id();
   if (command_.id() < memory.CancelledBelow(entity_id)) return Refusal::kStopped;
   if (command_.id() < memory.ReplacedBelow(entity_id)) return Refusal::kNewerKnown;
@@ -181,6 +214,7 @@ RememberedCommand CommandGate::ToRemember(std::optional<Refusal> refusal) const 
   RememberedCommand known{.id = command_.id(), .is_cancel = command_.has_cancel()};
   known.expires_ms = IssuedMs(command_) + std::min<int64_t>(command_.ttl_ms(), CommandMemory::kMaxTtlMs);
   known.entity_id = known.is_cancel ? command_.cancel().entity_id() : command_.segment().entity_id();
+  known.detail = detail_;
   if (refusal) {
     const Wording wording = WordingOf(*refusal);
     known.state = wording.state;
@@ -188,8 +222,8 @@ RememberedCommand CommandGate::ToRemember(std::optional<Refusal> refusal) const 
     return known;
   }
   known.state = v1::COMMAND_STATE_ACCEPTED;
-  known.is_barrier =
-      known.is_cancel ? !command_.cancel().has_command_id() : command_.segment().mode() != v1::SEGMENT_MODE_APPEND;
+  known.is_barrier = known.is_cancel ? !command_.cancel().has_command_id()
+                                     : command_.has_segment() && command_.segment().mode() != v1::SEGMENT_MODE_APPEND;
   return known;
 }
 
@@ -198,10 +232,14 @@ PassedCommand CommandGate::Pass(int64_t server_now_ms, MonoTime now) const {
   const int64_t issued_ms = IssuedMs(command_);
   if (command_.has_cancel()) return CancelOrder{.command = id, .issued_ms = issued_ms, .cancel = command_.cancel()};
   const int64_t age_ms = std::max<int64_t>(server_now_ms - issued_ms, 0);
+  const MonoTime expires_at = now + absl::Milliseconds(command_.ttl_ms() - age_ms);
+  if (command_.has_can_send()) return CanCommand{id, expires_at, command_.can_send()};
+  if (command_.has_can_tap()) return CanCommand{id, expires_at, command_.can_tap()};
+  if (command_.has_clear_dtcs()) return CanCommand{id, expires_at, command_.clear_dtcs()};
   return SegmentOrder{.command = id,
                       .entity = EntityId{command_.segment().entity_id()},
                       .segment = command_.segment(),
-                      .expires_at = now + absl::Milliseconds(command_.ttl_ms() - age_ms)};
+                      .expires_at = expires_at};
 }
 
 }  // namespace fleet::device

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "common/clock.h"
 #include "common/ids.h"
 #include "common/signing.h"
+#include "device/can/can_command.h"
+#include "device/can/can_hub.h"
 #include "device/command_memory.h"
 #include "device/segment_order.h"
 #include "device/server_time.h"
@@ -33,6 +36,9 @@ enum class Refusal {
   kExpired,
   kUnknownEntity,
   kBadSegment,
+  kUnknownBus,
+  kBadOrder,
+  kNotAllowed,
   kStopped,
   kNewerKnown,
   kOverloaded,
@@ -46,7 +52,7 @@ struct CancelOrder {
   int64_t issued_ms = 0;  // on the server's steady clock
   v1::Cancel cancel;      // checked: it has a target that may exist
 };
-using PassedCommand = std::variant<SegmentOrder, CancelOrder>;
+using PassedCommand = std::variant<SegmentOrder, CancelOrder, CanCommand>;
 
 // Lets a command through at most once, in time, signed and meaningful: size, signature, parse, version, known id, time,
 // meaning, barrier, room, in this order.
@@ -67,6 +73,7 @@ class CommandGate {
   struct Options {
     std::optional<CommandKey> key;  // none: signatures are not looked at
     std::vector<EntityId> entities;
+    CanHub* can = nullptr;  // judges what is for a bus, by direction, id and rate; null: this device has none
   };
   explicit CommandGate(Options options);
 
@@ -82,11 +89,12 @@ class CommandGate {
   // nullopt: `command_` is parsed and was signed.
   std::optional<Refusal> Open(absl::string_view payload);
   // nullopt: it may run. What follows the check for a known id; what is refused here is remembered, if there is room.
-  std::optional<Refusal> JudgeNew(std::optional<int64_t> server_now_ms, CommandMemory& memory) const;
+  std::optional<Refusal> JudgeNew(std::optional<int64_t> server_now_ms, MonoTime now, CommandMemory& memory);
   std::optional<Refusal> CheckTime(std::optional<int64_t> server_now_ms, const CommandMemory& memory) const;
-  std::optional<Refusal> CheckMeaning() const;
+  std::optional<Refusal> CheckMeaning(MonoTime now);
   std::optional<Refusal> CheckCancel() const;
   std::optional<Refusal> CheckSegment() const;
+  std::optional<Refusal> CheckCan(MonoTime now);
   std::optional<Refusal> CheckBarriers(const CommandMemory& memory) const;
   bool Drives(uint32_t entity_id) const;
   RememberedCommand ToRemember(std::optional<Refusal> refusal) const;
@@ -95,6 +103,7 @@ class CommandGate {
   const Options options_;
   v1::CommandFrame frame_;  // these two are used again
   v1::Command command_;
+  std::string detail_;  // of the refusal, for people
   std::array<uint64_t, kRefusals> refused_{};
   uint64_t passed_ = 0;
 };

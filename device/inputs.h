@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/can/can_port.h"
 #include "common/ids.h"
 #include "common/mqtt_link.h"
 #include "device/pose.h"
@@ -35,6 +36,12 @@ struct PublishRefused {
   Publication publication;
 };
 
+// What a CAN bus has for us.
+struct CanHeard {
+  size_t bus = 0;                 // of the plan
+  const CanNews* news = nullptr;  // good during the call
+};
+
 // A program on the device tells something: these go into the durable streams.
 struct SamplesTaken {
   std::vector<Sample> samples;
@@ -44,6 +51,6 @@ struct EventTold {
 };
 
 using Input = std::variant<LinkUp, LinkDown, Arrived, PoseFed, SegmentEnded, ControllersChanged, PublishRefused,
-                           SpoolDone, SamplesTaken, EventTold>;
+                           SpoolDone, CanHeard, SamplesTaken, EventTold>;
 
 }  // namespace fleet::device

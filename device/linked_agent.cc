@@ -46,6 +46,9 @@ void LinkedAgent::CarryOut(Effects& effects, Now now) {
   if (controllers_) {
     for (const ControllerEvent& event : effects.controllers) controllers_(event);
   }
+  if (can_) {
+    for (CanWrite& write : effects.can.writes) can_(std::move(write));
+  }
   if (spool_ && !effects.spool.empty()) {
     effects.spool.number = ++works_;
     spool_(std::move(effects.spool));

@@ -22,6 +22,7 @@ class LinkedAgent {
   using ControllerSink = std::function<void(const ControllerEvent&)>;
 
   using SpoolSink = std::function<void(SpoolWork)>;
+  using CanSink = std::function<void(CanWrite)>;
 
   LinkedAgent(AgentOptions options, Now now) : agent_(std::move(options), now) {}
 
@@ -32,6 +33,8 @@ class LinkedAgent {
   void SetControllerSink(ControllerSink sink) { controllers_ = std::move(sink); }
   // Where AgentOptions::spool came from; needed when that is set.
   void SetSpoolSink(SpoolSink sink) { spool_ = std::move(sink); }
+  // The buses of AgentOptions::can. What cannot be written comes back as the outcome of it.
+  void SetCanSink(CanSink sink) { can_ = std::move(sink); }
 
   void Handle(const Input& input, Now now);
   // Does what is due; returns when to be called again.
@@ -52,6 +55,7 @@ class LinkedAgent {
   std::unique_ptr<MqttLink> link_;
   ControllerSink controllers_;
   SpoolSink spool_;
+  CanSink can_;
   Agent agent_;
   uint64_t works_ = 0;                             // for the spool so far
   std::array<uint64_t, kDeviceTopics> refused_{};  // by DeviceTopic

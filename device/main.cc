@@ -2,10 +2,13 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,12 +16,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/broker_options.h"
+#include "common/can/open_can_bus.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/event_loop.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
 #include "device/app.h"
+#include "device/can/can_plan.h"
 #include "device/external_driver.h"
 #include "device/fail_safe.h"
 #include "device/life.h"
@@ -94,8 +99,35 @@ void OpenSpool(const v1::DeviceConfig& config, AppOptions& options) {
   options.spool = *std::move(file);
 }
 
+// DBC files are where the configuration is that names them.
+absl::StatusOr<std::string> ReadBeside(const std::string& config_file, absl::string_view name) {
+  const std::filesystem::path path = std::filesystem::path(config_file).parent_path() / std::string(name);
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) return absl::NotFoundError(absl::StrCat(path.string(), " cannot be read"));
+  return text.str();
+}
+
+absl::Status OpenBuses(const v1::DeviceConfig& config, const std::string& config_file, AppOptions& options) {
+  const auto read = [&](absl::string_view name) { return ReadBeside(config_file, name); };
+  ASSIGN_OR_RETURN(options.agent.can, MakeCanPlan(config.can(), read));
+  for (const BusPlan& bus : options.agent.can.buses) {
+    absl::StatusOr<std::unique_ptr<CanBus>> opened = OpenCanBus({.interface = bus.interface,
+                                                                 .bitrate = bus.bitrate,
+                                                                 .listen_only = bus.listen_only,
+                                                                 .replay_speed = bus.replay_speed,
+                                                                 .replay_loop = bus.replay_loop});
+    if (!opened.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("can.bus ", options.can.size() + 1, " (", bus.name,
+                                                     ").interface: ", std::string(opened.status().message())));
+    }
+    options.can.push_back(*std::move(opened));
+  }
+  return absl::OkStatus();
+}
+
 // All but what depends on the data directory.
-absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config) {
+absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config, const std::string& config_file) {
   ASSIGN_OR_RETURN(const DeviceId id, DeviceId::Parse(config.id()));
   ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
   ASSIGN_OR_RETURN(std::vector<DrivenEntity> entities, MakeEntities(config));
@@ -105,14 +137,18 @@ absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config) {
                                .version = FLEET_VERSION,
                                .heartbeat_period = ToAbsl(config.heartbeat_period()),
                                .state_period = PeriodOf(config.state_rate_hz()),
+                               .gateway_period = ToAbsl(config.gateway().period()),
                                .fail_safe = std::move(fail_safe),
-                               .entities = std::move(entities)},
+                               .entities = std::move(entities),
+                               .can = {}},
                      .http_listen = config.http().listen(),
                      .spool = nullptr,
-                     .spool_problem = {}};
+                     .spool_problem = {},
+                     .can = {}};
   if (!config.command_key_file().empty()) {
     ASSIGN_OR_RETURN(options.agent.command_key, CommandKey::Load(config.command_key_file()));
   }
+  RETURN_IF_ERROR(OpenBuses(config, config_file, options));
   return options;
 }
 
@@ -124,11 +160,12 @@ int Complain(const absl::Status& status) {
 
 int Main(int argc, char** argv) {
   v1::DeviceConfig config;
+  std::string config_file;
   const ProgramInfo program{.name = "fleet-device", .summary = "The agent of one device in a fleet."};
-  if (const std::optional<int> exit_code = LoadConfig(program, argc, argv, config)) return *exit_code;
+  if (const std::optional<int> exit_code = LoadConfig(program, argc, argv, config, &config_file)) return *exit_code;
   if (absl::Status status = StartLogging("fleet-device", config.log().level()); !status.ok()) return Complain(status);
 
-  absl::StatusOr<AppOptions> options = MakeOptions(config);
+  absl::StatusOr<AppOptions> options = MakeOptions(config, config_file);
   if (!options.ok()) return Complain(options.status());
   const absl::StatusOr<Life> life = Life::Begin(config.data_dir());
   if (!life.ok()) return Complain(life.status());
