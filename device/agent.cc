@@ -183,7 +183,8 @@ void Agent::On(const LinkDown&, Now now, Effects&) {
 }
 
 void Agent::On(const Arrived& arrived, Now now, Effects& effects) {
-  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_ || absl::StartsWith(arrived.topic, can_topic_)) {
+  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_ ||
+      absl::StartsWith(arrived.topic, can_topic_)) {
     if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now.mono, updates_, effects)) {
       outbox_.Add(*std::move(event), now);
     }

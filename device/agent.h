@@ -15,8 +15,8 @@
 #include "common/mqtt_link.h"
 #include "common/signing.h"
 #include "common/topics.h"
+#include "device/can/bus_plan.h"
 #include "device/can/can_hub.h"
-#include "device/can/can_plan.h"
 #include "device/command_desk.h"
 #include "device/effects.h"
 #include "device/entity_driver.h"
@@ -160,7 +160,7 @@ class Agent {
   const std::string segment_topic_;
   const std::string cancel_topic_;
   const std::string receipt_topic_;
-  const std::string can_topic_;  // what the topics of commands for buses begin with
+  const std::string can_topic_;                 // what the topics of commands for buses begin with
   v1::Status status_;                           // all but the presence
   std::deque<v1::CommandUpdate> waiting_;       // for a link that takes them, oldest first
   std::array<uint64_t, kDeviceTopics> made_{};  // of the durable streams

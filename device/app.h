@@ -23,9 +23,9 @@ namespace fleet::device {
 struct AppOptions {
   LinkOptions link;  // where the broker is; the rest comes from the agent
   AgentOptions agent;
-  std::string http_listen;           // empty: no local API
-  std::unique_ptr<SpoolFile> spool;  // null: a restart forgets
-  std::string spool_problem;         // why there is none; becomes an event
+  std::string http_listen;                   // empty: no local API
+  std::unique_ptr<SpoolFile> spool;          // null: a restart forgets
+  std::string spool_problem;                 // why there is none; becomes an event
   std::vector<std::unique_ptr<CanBus>> can;  // of agent.can, in its order
 };
 
@@ -62,12 +62,12 @@ class App {
   const Clock& clock_;
   EventLoop& loop_;
   Inbox inbox_;
-  std::unique_ptr<LocalApi> api_;  // null: none
-  std::unique_ptr<Spool> spool_;   // null: none
-  LinkedAgent agent_;              // its link stops pushing before the inbox goes
-  std::vector<std::unique_ptr<CanPort>> ports_;  // by bus
+  std::unique_ptr<LocalApi> api_;                        // null: none
+  std::unique_ptr<Spool> spool_;                         // null: none
+  LinkedAgent agent_;                                    // its link stops pushing before the inbox goes
+  std::vector<std::unique_ptr<CanPort>> ports_;          // by bus
   std::vector<std::vector<CanOutcome>> refused_writes_;  // by bus: what no port took
-  CanNews news_;                                 // used again
+  CanNews news_;                                         // used again
   bool listening_ = false;
   uint64_t refusals_ = 0;  // as last seen
   LogLimit link_log_{absl::Seconds(10)};
