@@ -1,7 +1,7 @@
 #include "common/nearest.h"
 
 #include <algorithm>
-#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -9,31 +9,36 @@
 namespace fleet {
 namespace {
 
-// Levenshtein's distance; another case costs nothing.
+constexpr size_t kLongestWorthComparing = 64;
+
+bool SameLetter(char a, char b) {
+  return absl::ascii_tolower(static_cast<unsigned char>(a)) == absl::ascii_tolower(static_cast<unsigned char>(b));
+}
+
+// How many letters have to be put in, left out, replaced or swapped with their neighbour; another case costs nothing.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  std::vector<std::vector<size_t>> rows(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) rows[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
     for (size_t j = 1; j <= b.size(); ++j) {
-      const bool same = absl::ascii_tolower(static_cast<unsigned char>(a[i - 1])) ==
-                        absl::ascii_tolower(static_cast<unsigned char>(b[j - 1]));
-      const size_t replaced = diagonal + (same ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+      const size_t replaced = rows[i - 1][j - 1] + (SameLetter(a[i - 1], b[j - 1]) ? 0 : 1);
+      rows[i][j] = std::min({replaced, rows[i - 1][j] + 1, rows[i][j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && SameLetter(a[i - 1], b[j - 2]) && SameLetter(a[i - 2], b[j - 1]);
+      if (swapped) rows[i][j] = std::min(rows[i][j], rows[i - 2][j - 2] + 1);
     }
   }
-  return row[b.size()];
+  return rows[a.size()][b.size()];
 }
 
 }  // namespace
 
 std::string Nearest(absl::string_view unknown, const std::vector<NearestCandidate>& candidates) {
-  constexpr size_t kLongestWorthComparing = 64;
   if (unknown.size() > kLongestWorthComparing) return "";
   std::string nearest;
   size_t best = std::max<size_t>(2, unknown.size() / 3) + 1;
   for (const NearestCandidate& candidate : candidates) {
+    if (candidate.spelling.size() > kLongestWorthComparing) continue;
     const size_t distance = EditDistance(unknown, candidate.spelling);
     if (distance >= best) continue;
     best = distance;

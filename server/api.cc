@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "server/api_support.h"
+#include "server/command_requests.h"
 #include "server/index_html.h"  // made from web/index.html
 #include "server/views.h"
 
@@ -119,8 +120,11 @@ void AddRoutes(HttpServer& http, const ApiParts& parts) {
   http.Get(device + "/liveness", [api](const HttpRequest& r) { return Respond(api->LivenessOf(r)); });
   http.Get(device + "/entities/([^/]+)/history", [api](const HttpRequest& r) { return Respond(api->History(r)); });
   http.Stream("/api/v1/stream", [api](const HttpRequest&) { return api->Watch(); });
-  AddCommandRoutes(http, parts);
+  const auto requests = std::make_shared<CommandRequests>(parts);
+  AddCommandRoutes(http, parts, requests);
+  AddCanRoutes(http, parts, requests);
   AddStreamRoutes(http, parts);
+  AddTelemetryRoutes(http, parts);
 }
 
 }  // namespace fleet::server

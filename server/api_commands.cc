@@ -1,54 +1,16 @@
 // The part of the HTTP API that is about commands: give, take back, wait for, ask.
-#include <algorithm>
-#include <atomic>
 #include <limits>
 #include <memory>
 #include <utility>
 
 #include "server/api_support.h"
+#include "server/command_requests.h"
 #include "server/views.h"
 
 namespace fleet::server {
 namespace {
 
-constexpr absl::Duration kMaxWait = absl::Seconds(25);
 constexpr absl::Duration kDefaultCancelTtl = absl::Seconds(5);
-
-using Reached = std::function<bool(const Command&)>;
-
-absl::StatusOr<CommandId> CommandIdOf(absl::string_view text) {
-  uint64_t id = 0;
-  if (!absl::SimpleAtoi(text, &id)) return absl::InvalidArgumentError(absl::StrCat(text, " is no command id"));
-  return CommandId{id};
-}
-
-absl::StatusOr<absl::Duration> TimeoutOf(const HttpRequest& request, absl::Duration otherwise) {
-  int64_t timeout_ms = absl::ToInt64Milliseconds(otherwise);
-  RETURN_IF_ERROR(ReadNumber(request, "timeout_ms", timeout_ms));
-  return std::clamp(absl::Milliseconds(timeout_ms), absl::ZeroDuration(), kMaxWait);
-}
-
-bool IsStored(const Command& command) {
-  return command.cleared || command.phase == Command::Phase::kEnded;
-}
-
-// How far a request with this ?wait= waits for a command; empty: until it is stored.
-absl::StatusOr<Reached> ReachedOf(const std::string& wait) {
-  if (wait.empty()) return Reached(IsStored);
-  int rank = 0;
-  if (wait == "accepted") {
-    rank = v1::COMMAND_STATE_ACCEPTED;
-  } else if (wait == "running") {
-    rank = v1::COMMAND_STATE_RUNNING;
-  } else if (wait == "end") {
-    rank = v1::COMMAND_STATE_DONE;
-  } else {
-    return absl::InvalidArgumentError(absl::StrCat("?wait=", wait, " is not accepted, running or end"));
-  }
-  return Reached([rank](const Command& command) {
-    return IsStored(command) && (command.rank >= rank || HasEnded(command.state()));
-  });
-}
 
 absl::StatusOr<absl::Duration> CancelTtlOf(const HttpRequest& request) {
   if (request.body.empty()) return kDefaultCancelTtl;
@@ -59,23 +21,20 @@ absl::StatusOr<absl::Duration> CancelTtlOf(const HttpRequest& request) {
 
 class CommandApi {
  public:
-  explicit CommandApi(const ApiParts& parts) : p_(parts) {}
+  CommandApi(const ApiParts& parts, std::shared_ptr<CommandRequests> requests)
+      : p_(parts), requests_(std::move(requests)) {}
 
   // Answers when the command is stored or, with ?wait=, when it got there.
   absl::StatusOr<v1::CommandView> Submit(const HttpRequest& request) {
     v1::SegmentRequest body;
     RETURN_IF_ERROR(FromJson(request.body, body));
     ASSIGN_OR_RETURN(const v1::Segment segment, SegmentOf(body));
-    const std::string wait = TextOf(request, "wait");
-    ASSIGN_OR_RETURN(const Reached reached, ReachedOf(wait));
-    ASSIGN_OR_RETURN(absl::Duration timeout, TimeoutOf(request, absl::Seconds(10)));
-    if (wait.empty()) timeout = kLoopPatience;
+    ASSIGN_OR_RETURN(const auto wait, CommandRequests::WaitOf(request));
     const SubmitOptions options{.ttl = absl::Milliseconds(body.ttl_ms()), .queue = body.queue()};
-    const auto submit = [=, this, device = request.captures[0]](Now now) -> absl::StatusOr<CommandId> {
-      RETURN_IF_ERROR(CheckStore());
+    const auto submit = [=, this, device = request.captures[0]](Now now) {
       return p_.state.Submit(device, segment, options, now, p_.changes);
     };
-    return Await(submit, reached, timeout);
+    return requests_->Submit(submit, wait);
   }
 
   // At once, or with ?after_steps= when it has more than so many or has ended.
@@ -84,7 +43,7 @@ class CommandApi {
     if (request.query.count("after_steps") == 0) return FindCommand(id);
     int after_steps = 0;
     RETURN_IF_ERROR(ReadNumber(request, "after_steps", after_steps));
-    ASSIGN_OR_RETURN(const absl::Duration timeout, TimeoutOf(request, absl::Seconds(1)));
+    ASSIGN_OR_RETURN(const absl::Duration timeout, CommandRequests::TimeoutOf(request, absl::Seconds(1)));
     const auto find = [this, id](Now) -> absl::StatusOr<CommandId> {
       if (p_.state.commands().Find(id) == nullptr) return NoCommand(id);
       return id;
@@ -92,7 +51,7 @@ class CommandApi {
     const auto has_more = [after_steps](const Command& command) {
       return static_cast<int>(command.steps.size()) > after_steps || command.phase == Command::Phase::kEnded;
     };
-    return OrFromStore(id, Await(find, has_more, timeout));
+    return OrFromStore(id, requests_->Await(find, {.until = has_more, .timeout = timeout}));
   }
 
   absl::StatusOr<v1::CommandList> ListCommands(const HttpRequest& request) {
@@ -111,7 +70,7 @@ class CommandApi {
     ASSIGN_OR_RETURN(const CommandId id, CommandIdOf(request.captures[0]));
     ASSIGN_OR_RETURN(const absl::Duration ttl, CancelTtlOf(request));
     auto result = OnLoop<v1::CancelResult>(p_, [=, this](Now now) -> absl::StatusOr<v1::CancelResult> {
-      RETURN_IF_ERROR(CheckStore());
+      RETURN_IF_ERROR(requests_->CheckStore());
       return Shown(p_.state.CancelCommand(id, ttl, now, p_.changes));
     });
     if (!absl::IsNotFound(result.status())) return result;
@@ -158,29 +117,17 @@ class CommandApi {
     ASSIGN_OR_RETURN(const CommandId id, CommandIdOf(request.captures[0]));
     auto view = OnLoop<v1::CommandView>(p_, [this, id](Now now) -> absl::StatusOr<v1::CommandView> {
       RETURN_IF_ERROR(p_.state.Reconcile(id, now));
-      return LoopView(*p_.state.commands().Find(id));
+      return requests_->View(*p_.state.commands().Find(id));
     });
     return OrFromStore(id, std::move(view));
   }
 
  private:
-  static absl::Status NoCommand(CommandId id) { return absl::NotFoundError(absl::StrCat("no command ", Number(id))); }
-
-  absl::Status CheckStore() const {
-    const v1::Health health = p_.health();
-    if (health.store() == "works") return absl::OkStatus();
-    return absl::UnavailableError(absl::StrCat("nothing was sent, because it could not be stored: ", health.store()));
-  }
-
-  v1::CommandView LoopView(const Command& command) const {
-    return ViewOf(command.row, command.steps, p_.state.registry().at(command.device).id.view());
-  }
-
   absl::StatusOr<v1::CommandView> FindCommand(CommandId id) {
     auto view = OnLoop<v1::CommandView>(p_, [this, id](Now) -> absl::StatusOr<v1::CommandView> {
       const Command* command = p_.state.commands().Find(id);
       if (command == nullptr) return NoCommand(id);
-      return LoopView(*command);
+      return requests_->View(*command);
     });
     return OrFromStore(id, std::move(view));
   }
@@ -197,7 +144,7 @@ class CommandApi {
     ASSIGN_OR_RETURN(const absl::Duration ttl, CancelTtlOf(request));
     const std::string device = request.captures[0];
     return OnLoop<v1::CancelResult>(p_, [=, this](Now now) -> absl::StatusOr<v1::CancelResult> {
-      if (!cancel.stop()) RETURN_IF_ERROR(CheckStore());
+      if (!cancel.stop()) RETURN_IF_ERROR(requests_->CheckStore());
       return Shown(p_.state.CancelOn(device, cancel, ttl, now, p_.changes));
     });
   }
@@ -208,61 +155,23 @@ class CommandApi {
     const Commands& commands = p_.state.commands();
     for (CommandId id : cancelled->ended) {
       // Of more than stay in memory only these are shown.
-      if (const Command* command = commands.Find(id)) *result.add_commands() = LoopView(*command);
+      if (const Command* command = commands.Find(id)) *result.add_commands() = requests_->View(*command);
     }
-    if (cancelled->sent) *result.add_commands() = LoopView(*commands.Find(*cancelled->sent));
+    if (cancelled->sent) *result.add_commands() = requests_->View(*commands.Find(*cancelled->sent));
     return result;
   }
 
-  // Runs `start` on the loop and answers when the command that it names has `reached` what is waited for, or as it is
-  // when the time is over.
-  absl::StatusOr<v1::CommandView> Await(const std::function<absl::StatusOr<CommandId>(Now)>& start,
-                                        const Reached& reached, absl::Duration timeout) {
-    const struct Place {
-      std::atomic<int>& taken;
-      const int number = ++taken;
-      ~Place() { --taken; }
-    } place{waiting_};
-    if (place.number > p_.max_waiting) return TooManyWait();
-    using Answer = std::shared_ptr<Owed<v1::CommandView>>;
-    // By value: it may run after this thread has lost its patience.
-    return AwaitFromLoop<v1::CommandView>(p_, timeout + kLoopPatience, [=, this](Now now, const Answer& answer) {
-      if (p_.waiters.count() >= CommandWaiters::kMaxWaiting) return answer->Give(TooManyWait());
-      const absl::StatusOr<CommandId> id = start(now);
-      if (!id.ok()) return answer->Give(id.status());
-      p_.waiters.Wait({.id = *id,
-                       .reached = reached,
-                       .until = now.mono + timeout,
-                       .answer = [this, id = *id, answer](const Command* c) { answer->Give(AwaitedView(id, c)); }},
-                      p_.state.commands());
-    });
-  }
-
-  static absl::Status TooManyWait() { return absl::UnavailableError("too many wait already, try again"); }
-
-  absl::StatusOr<v1::CommandView> AwaitedView(CommandId id, const Command* command) const {
-    if (command == nullptr) return NoCommand(id);
-    if (IsStored(*command)) return LoopView(*command);
-    return absl::UnavailableError(absl::StrCat("command ", Number(id),
-                                               " is not stored yet; it will be sent if it is before its time to live "
-                                               "is over"));
-  }
-
   const ApiParts p_;
-  std::atomic<int> waiting_ = 0;
+  const std::shared_ptr<CommandRequests> requests_;
 };
 
 }  // namespace
 
-void AddCommandRoutes(HttpServer& http, const ApiParts& parts) {
-  const auto api = std::make_shared<CommandApi>(parts);
+void AddCommandRoutes(HttpServer& http, const ApiParts& parts, const std::shared_ptr<CommandRequests>& requests) {
+  const auto api = std::make_shared<CommandApi>(parts, requests);
   const std::string device = "/api/v1/devices/([^/]+)";
   const std::string command = "/api/v1/commands/([^/]+)";
-  http.Post(device + "/segments", [api](const HttpRequest& r) {
-    HttpResponse response = Respond(api->Submit(r));
-    if (response.status == 200) response.status = 201;
-    return response;
-  });
+  http.Post(device + "/segments", [api](const HttpRequest& r) { return RespondCreated(api->Submit(r)); });
   http.Post(device + "/entities/([^/]+)/cancel", [api](const HttpRequest& r) { return Respond(api->CancelEntity(r)); });
   http.Post(device + "/cancel", [api](const HttpRequest& r) { return Respond(api->CancelDevice(r)); });
   http.Post(device + "/stop", [api](const HttpRequest& r) { return Respond(api->StopDevice(r)); });

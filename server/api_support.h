@@ -51,6 +51,13 @@ HttpResponse Respond(const absl::StatusOr<MessageT>& answer) {
   return answer.ok() ? JsonResponse(*answer) : ErrorResponse(answer.status());
 }
 
+template <typename MessageT>
+HttpResponse RespondCreated(const absl::StatusOr<MessageT>& answer) {
+  HttpResponse response = Respond(answer);
+  if (answer.ok()) response.status = 201;
+  return response;
+}
+
 // An answer that the loop owes to an HTTP thread.
 template <typename T>
 class Owed {

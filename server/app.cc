@@ -68,9 +68,11 @@ App::App(Parts parts, const v1::ServerConfig& config, const Clock& clock, EventL
       dispatcher_(std::move(parts.dispatcher)),
       inbound_([this] { loop_.Wake(); }),
       link_changes_(kMaxLinkChanges, [this] { loop_.Wake(); }),
+      taps_([this] { loop_.Wake(); }),
       changes_{.rows = {.number = 1}},
       state_(FleetOptionsOf(config), std::move(parts.saved), clock.Read(), changes_),
       reader_(std::move(parts.reader)) {
+  taps_.Restore(state_, clock.Read().mono);
   const Store::Retention retention{.keep = ToAbsl(config.store().keep_history()),
                                    .keep_bytes = int64_t{config.store().keep_mib()} << 20};
   writer_ = std::make_unique<StoreWriter>(std::move(parts.store), retention, clock_, [this](uint64_t batch) {
@@ -88,7 +90,7 @@ absl::Status App::OpenEdges(const v1::ServerConfig& config) {
   ASSIGN_OR_RETURN(LinkOptions options, ToLinkOptions(config.broker()));
   options.client_id = kClientId;
   options.max_in_flight = 60'000;  // a patrol round of a large fleet
-  options.subscriptions = {{"rpi/+/+", 1}, {"rpi/+/command/ack", 1}, {kServerProbeTopic, 0}};
+  options.subscriptions = {{"rpi/+/+", 1}, {"rpi/+/command/ack", 1}, {"rpi/+/can/+/rx", 0}, {kServerProbeTopic, 0}};
   ASSIGN_OR_RETURN(link_,
                    PahoLink::Open(std::move(options), [this](LinkEvent&& event) { OnLinkEvent(std::move(event)); }));
   const int streams = static_cast<int>(config.http().max_streams());
@@ -102,6 +104,7 @@ absl::Status App::OpenEdges(const v1::ServerConfig& config) {
                      .waiters = waiters_,
                      .reader = *reader_,
                      .watchers = watchers_,
+                     .taps = taps_,
                      .health = [this] { return Health(); },
                      .metrics =
                          [this] {
@@ -110,8 +113,11 @@ absl::Status App::OpenEdges(const v1::ServerConfig& config) {
                                                .quarantine = quarantine_,
                                                .store = writer_->health(),
                                                .inbound_dropped = inbound_.dropped(),
+                                               .inbound_dropped_of_taps = inbound_.dropped_of_taps(),
                                                .publish_refused = sender_.refused(),
-                                               .watchers = watchers_.count()});
+                                               .watchers = watchers_.count(),
+                                               .taps = taps_.counters(),
+                                               .open_taps = taps_.count()});
                          },
                      .max_waiting = kMaxWaiting});
   return absl::OkStatus();
@@ -138,6 +144,7 @@ MonoTime App::Turn(Now now) {
   for (const LinkEvent& event : link_events_) Take(event, now);
   state_.SetStoreWorks(writer_->keeps_up());
   TakeMessages(now);
+  taps_.Tick(state_, changes_, now);
   sender_.SendStops(*link_, state_, changes_, now);
   state_.Tick(now, changes_);
   TickLink(now);
@@ -146,7 +153,7 @@ MonoTime App::Turn(Now now) {
   changes_.stored.clear();
   HandRows(now);
   if (state_.commands().AwaitsAnswer(now.mono)) loop_.Hurry();
-  MonoTime due = std::min({state_.NextDue(), link_due_, waiters_.NextDue()});
+  MonoTime due = std::min({state_.NextDue(), link_due_, waiters_.NextDue(), taps_.NextDue()});
   if (!pending_.empty()) due = std::min(due, pending_due_);
   return due;
 }
@@ -175,7 +182,10 @@ void App::TakeMessage(absl::string_view topic, absl::string_view payload, bool r
   state_.MessageArrived(now);
   if (topic == kServerProbeTopic) return;
   const absl::StatusOr<Event> event = ingest_.Read(topic, payload, retained);
-  if (event.ok()) return state_.Apply(*event, now, changes_);
+  if (event.ok()) {
+    if (const auto* frames = std::get_if<CanBatchEvent>(&*event)) return taps_.Take(*frames);
+    return state_.Apply(*event, now, changes_);
+  }
   quarantine_.Take(topic, payload, event.status(), now, changes_.rows);
   if (const auto skipped = reject_log_.Allow(now.mono)) {
     LogWarn("message refused topic={} error={} skipped={}", absl::CHexEscape(topic.substr(0, 100)),
@@ -217,6 +227,7 @@ v1::Health App::Health() const {
 absl::Status App::Stop() {
   const Now now = clock_.Read();
   watchers_.Close();
+  taps_.Close();
   waiters_.Close(state_.commands());
   http_->Stop();
   link_->Close(std::nullopt, kStopTimeout).IgnoreError();  // devices need no goodbye of ours

@@ -21,6 +21,7 @@
 #include "server/sender.h"
 #include "server/store_reader.h"
 #include "server/store_writer.h"
+#include "server/tap_streams.h"
 #include "server/watchers.h"
 
 namespace fleet::server {
@@ -66,6 +67,7 @@ class App {
   Watchers watchers_;
 
   // Loop thread.
+  TapStreams taps_;
   Changes changes_;
   FleetState state_;
   CommandWaiters waiters_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 
@@ -54,15 +55,14 @@ bool Command::is_stop() const {
 
 bool Covers(const v1::Cancel& cancel, const CommandRow& command) {
   const auto* segment = std::get_if<v1::Segment>(&command.body);
-  if (segment == nullptr) return false;
   switch (cancel.target_case()) {
     case v1::Cancel::kCommandId:
-      return Number(command.id) == cancel.command_id();
+      return Number(command.id) == cancel.command_id() && !std::holds_alternative<v1::Cancel>(command.body);
     case v1::Cancel::kEntityId:
-      return segment->entity_id() == cancel.entity_id();
+      return segment != nullptr && segment->entity_id() == cancel.entity_id();
     case v1::Cancel::kDevice:
     case v1::Cancel::kStop:
-      return true;
+      return segment != nullptr;
     case v1::Cancel::TARGET_NOT_SET:
       return false;
   }

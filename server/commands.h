@@ -18,7 +18,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -65,7 +64,8 @@ struct SavedCommand {
   std::vector<CommandStepRow> steps;
 };
 
-// Is `command` one of those that `cancel` takes back?
+// Is `command` one of those that `cancel` takes back? CAN commands only by their id: they move nothing, and who stops a
+// vehicle wants to go on seeing its bus.
 bool Covers(const v1::Cancel& cancel, const CommandRow& command);
 
 class Commands {
@@ -92,7 +92,7 @@ class Commands {
     absl::flat_hash_map<int, uint64_t> ended;  // by v1::CommandState
   };
   struct Order {
-    std::variant<v1::Segment, v1::Cancel> body;
+    CommandBody body;
     absl::Duration ttl;
     int64_t issued_unix_ms = 0;  // on the server's steady clock
   };

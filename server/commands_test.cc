@@ -317,7 +317,26 @@ TEST_F(CommandsTest, CancelCoversWhatItSays) {
   EXPECT_TRUE(covers([](v1::Cancel& c) { c.set_stop(true); }));
   EXPECT_FALSE(covers([](v1::Cancel&) {}));
   row.body = v1::Cancel();
-  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_stop(true); })) << "a cancel takes back segments only";
+  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_stop(true); })) << "a cancel is not taken back";
+  EXPECT_FALSE(covers([](v1::Cancel& c) { c.set_command_id(7); }));
+}
+
+TEST_F(CommandsTest, CommandsToABusAreCoveredByTheirIdOnly) {
+  for (const CommandBody& body :
+       {CommandBody(v1::CanSend()), CommandBody(v1::CanTap()), CommandBody(v1::ClearDtcs())}) {
+    const CommandRow row{.id = CommandId{7}, .device_row = 1, .body = body};
+    v1::Cancel cancel;
+    cancel.set_command_id(7);
+    EXPECT_TRUE(Covers(cancel, row));
+    cancel.set_command_id(8);
+    EXPECT_FALSE(Covers(cancel, row));
+    cancel.set_entity_id(0);
+    EXPECT_FALSE(Covers(cancel, row));
+    cancel.set_device(true);
+    EXPECT_FALSE(Covers(cancel, row));
+    cancel.set_stop(true);
+    EXPECT_FALSE(Covers(cancel, row));
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,31 @@
 #include "fleet/v1/to_device.pb.h"
 
 namespace fleet::server {
+namespace {
+
+// Each puts its body into `command` and returns the topic that this kind of command goes to.
+std::string Fill(const DeviceId& device, const v1::Segment& segment, v1::Command& command) {
+  *command.mutable_segment() = segment;
+  return SegmentTopic(device);
+}
+std::string Fill(const DeviceId& device, const v1::Cancel& cancel, v1::Command& command) {
+  *command.mutable_cancel() = cancel;
+  return CancelTopic(device);
+}
+std::string Fill(const DeviceId& device, const v1::CanSend& send, v1::Command& command) {
+  *command.mutable_can_send() = send;
+  return CanTxTopic(device, send.bus());
+}
+std::string Fill(const DeviceId& device, const v1::CanTap& tap, v1::Command& command) {
+  *command.mutable_can_tap() = tap;
+  return CanTxTopic(device, tap.bus());
+}
+std::string Fill(const DeviceId& device, const v1::ClearDtcs& clear, v1::Command& command) {
+  *command.mutable_clear_dtcs() = clear;
+  return CanTxTopic(device, clear.bus());
+}
+
+}  // namespace
 
 absl::StatusOr<Dispatcher> Dispatcher::Open(const std::string& key_dir) {
   Dispatcher dispatcher;
@@ -32,19 +58,12 @@ Publication Dispatcher::Frame(const DeviceId& device, const CommandRow& row) con
   command.set_id(Number(row.id));
   command.set_issued_unix_ms(static_cast<uint64_t>(row.issued_unix_ms));
   command.set_ttl_ms(static_cast<uint32_t>(row.ttl_ms));
-  const auto* segment = std::get_if<v1::Segment>(&row.body);
-  if (segment != nullptr) {
-    *command.mutable_segment() = *segment;
-  } else {
-    *command.mutable_cancel() = std::get<v1::Cancel>(row.body);
-  }
+  std::string topic = std::visit([&](const auto& body) { return Fill(device, body, command); }, row.body);
   v1::CommandFrame frame;
   frame.set_command(command.SerializeAsString());
   const auto key = keys_.find(device.view());
   if (key != keys_.end()) frame.set_tag(key->second.Sign(frame.command()));
-  return {.topic = segment != nullptr ? SegmentTopic(device) : CancelTopic(device),
-          .payload = frame.SerializeAsString(),
-          .qos = 1};
+  return {.topic = std::move(topic), .payload = frame.SerializeAsString(), .qos = 1};
 }
 
 }  // namespace fleet::server

@@ -7,6 +7,7 @@
 
 #include "common/testing/temp_dir.h"
 #include "fleet/v1/to_device.pb.h"
+#include "server/testing/can_messages.h"
 #include "server/testing/sample_rows.h"
 
 namespace fleet::server {
@@ -53,6 +54,22 @@ TEST(Dispatcher, ACancelGoesToATopicOfItsOwn) {
   ASSERT_TRUE(command.ParseFromString(FrameOf(publication).command()));
   EXPECT_TRUE(command.cancel().stop());
   EXPECT_FALSE(command.has_segment());
+}
+
+TEST(Dispatcher, OrdersToABusGoToItsOwnTopic) {
+  CommandRow row = SampleCommand(7, 1);
+  const auto sent = [&row](const CommandBody& body) {
+    row.body = body;
+    const Publication publication = OpenOrDie("").Frame(*DeviceId::Parse("rpi-1"), row);
+    EXPECT_EQ(publication.topic, "server/rpi-1/can/can0/tx");
+    EXPECT_EQ(publication.qos, 1);
+    v1::Command command;
+    EXPECT_TRUE(command.ParseFromString(FrameOf(publication).command()));
+    return command;
+  };
+  EXPECT_EQ(sent(SendOf({"123#1122"})).can_send().frames().data(), "\x11\x22");
+  EXPECT_EQ(sent(TapOf({"123:7FF"})).can_tap().filters(0).mask(), 0x7FFu);
+  EXPECT_EQ(sent(ClearOf()).clear_dtcs().bus(), "can0");
 }
 
 TEST(Dispatcher, SentAgainTheBytesAreTheSame) {

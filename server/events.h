@@ -39,7 +39,14 @@ struct LedgerEvent {
   absl::string_view device;
   const v1::LedgerReport* report;
 };
+// Whether such a tap is open, on this device and bus, TapStreams knows.
+struct CanBatchEvent {
+  absl::string_view device;
+  absl::string_view bus;  // a valid name
+  const v1::CanBatch* batch;
+  absl::string_view bytes;  // as received, to be made into text elsewhere
+};
 using Event = std::variant<HeartbeatEvent, StateEvent, StatusEvent, CommandReportEvent, EventBatchEvent, TelemetryEvent,
-                           LedgerEvent>;
+                           LedgerEvent, CanBatchEvent>;
 
 }  // namespace fleet::server

@@ -1,14 +1,17 @@
 // The part of FleetState that gives orders: who may get a command, who is stopped, and what has to go out before it.
+#include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "server/can_orders.h"
 #include "server/fleet_state.h"
 
 namespace fleet::server {
 namespace {
 
-absl::Status CheckSegment(const v1::Segment& segment) {
+absl::Status Check(const v1::Segment& segment) {
   if (!v1::SegmentType_IsValid(segment.type()) || segment.type() == v1::SEGMENT_TYPE_UNSPECIFIED) {
     return absl::InvalidArgumentError("segment type must be line, arc_left, arc_right or hold");
   }
@@ -25,15 +28,19 @@ absl::Status CheckSegment(const v1::Segment& segment) {
   return absl::OkStatus();
 }
 
+absl::Status Check(const v1::Cancel&) {
+  return absl::InvalidArgumentError("a cancel goes to what it cancels");
+}
+
 std::string OfflineText(const Device& device, const LivenessStatus& status) {
   return absl::StrCat("device ", device.id.view(), " is offline (", Name(status.reason), ")");
 }
 
 }  // namespace
 
-absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const v1::Segment& segment,
+absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const CommandBody& body,
                                              const SubmitOptions& options, Now now, Changes& changes) {
-  RETURN_IF_ERROR(CheckSegment(segment));
+  RETURN_IF_ERROR(std::visit([](const auto& order) { return Check(order); }, body));
   Device* device = registry_.Find(device_id);
   if (device == nullptr) return absl::NotFoundError(absl::StrCat("no device ", device_id));
   if (device->clone_alarm) {
@@ -46,7 +53,7 @@ absl::StatusOr<CommandId> FleetState::Submit(absl::string_view device_id, const 
   }
   changes.urgent = true;
   BeatBeforeCommand(*device, now);
-  return commands_.Submit(*device, {.body = segment, .ttl = options.ttl, .issued_unix_ms = SteadyUnixMs(now)}, now,
+  return commands_.Submit(*device, {.body = body, .ttl = options.ttl, .issued_unix_ms = SteadyUnixMs(now)}, now,
                           changes.rows);
 }
 
@@ -107,7 +114,8 @@ std::vector<Stopped> FleetState::StopAll(absl::Duration ttl, Now now, Changes& c
   std::vector<Stopped> stopped;
   for (DeviceIndex index = 0; index < registry_.size(); ++index) {
     Device& device = registry_.at(index);
-    if (!device.reachable() && device.open_commands.empty()) continue;
+    const auto covered = [&](CommandId id) { return Covers(stop, commands_.Find(id)->row); };
+    if (!device.reachable() && std::ranges::none_of(device.open_commands, covered)) continue;
     const absl::StatusOr<Cancelled> result = CancelOnDevice(device, stop, ttl, now, changes);
     if (result.ok()) {
       stopped.push_back({index, *result->sent});

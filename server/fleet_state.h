@@ -85,10 +85,10 @@ class FleetState {
   MonoTime NextDue() const;
 
   // ---- commands: fleet_commands.cc
-  // kNotFound: no such device; kFailedPrecondition: it is offline, or there are two of it; kInvalidArgument: the
-  // segment or its ttl cannot be; kResourceExhausted: too many open commands.
-  absl::StatusOr<CommandId> Submit(absl::string_view device_id, const v1::Segment& segment,
-                                   const SubmitOptions& options, Now now, Changes& changes);
+  // Any but a cancel. kNotFound: no such device; kFailedPrecondition: it is offline, or there are two of it;
+  // kInvalidArgument: the body or its ttl cannot be; kResourceExhausted: too many open commands.
+  absl::StatusOr<CommandId> Submit(absl::string_view device_id, const CommandBody& body, const SubmitOptions& options,
+                                   Now now, Changes& changes);
   // Takes back one command. kNotFound: none such that has not ended; kInvalidArgument: it is itself a cancel;
   // kFailedPrecondition: it may be on its device, which is offline.
   absl::StatusOr<Cancelled> CancelCommand(CommandId id, absl::Duration ttl, Now now, Changes& changes);
@@ -136,6 +136,8 @@ class FleetState {
   void On(const EventBatchEvent& event, Now now, Changes& changes);
   void On(const TelemetryEvent& event, Now now, Changes& changes);
   void On(const LedgerEvent& event, Now now, Changes& changes);
+  // What a bus says is for who taps it (TapStreams) and proves nothing about its device: a batch may have waited.
+  void On(const CanBatchEvent&, Now, Changes&) {}
 
   Device* FindOrAdd(absl::string_view id, Changes& changes);
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "common/codec.h"
 #include "common/mqtt_link.h"
@@ -19,6 +20,9 @@ namespace fleet::server {
 class Inbound {
  public:
   static constexpr size_t kMaxBytes = 8 << 20;  // half a second of ordinary messages as fast as a broker gives them
+  // What taps send is taken only while less than this waits, so that it crowds out nothing that devices say of
+  // themselves: a second of 100 000 frames/s.
+  static constexpr size_t kMaxBytesForTaps = kMaxBytes / 4;
 
   explicit Inbound(std::function<void()> on_first) : on_first_(std::move(on_first)) {}
 
@@ -29,11 +33,13 @@ class Inbound {
     const Head head{.topic_bytes = static_cast<uint32_t>(message.topic.size()),
                     .payload_bytes = static_cast<uint32_t>(payload.size()),
                     .retained = message.retained};
+    const bool of_tap = absl::EndsWith(message.topic, "/rx");  // only rpi/+/can/+/rx does
+    const size_t most = of_tap ? kMaxBytesForTaps : kMaxBytes;
     {
       MutexLock lock(mu_);
       const bool first = bytes_.empty();
-      if (bytes_.size() + sizeof(head) + head.topic_bytes + head.payload_bytes > kMaxBytes) {
-        ++dropped_;
+      if (bytes_.size() + sizeof(head) + head.topic_bytes + head.payload_bytes > most) {
+        ++(of_tap ? dropped_of_taps_ : dropped_);
         return false;
       }
       bytes_.append(reinterpret_cast<const char*>(&head), sizeof(head));
@@ -67,6 +73,11 @@ class Inbound {
     MutexLock lock(mu_);
     return dropped_;
   }
+  // Batches of frames, not among these.
+  uint64_t dropped_of_taps() const {
+    MutexLock lock(mu_);
+    return dropped_of_taps_;
+  }
 
  private:
   struct Head {
@@ -79,6 +90,7 @@ class Inbound {
   mutable Mutex mu_;
   std::string bytes_ ABSL_GUARDED_BY(mu_);  // Head, topic, payload, Head, ...
   uint64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t dropped_of_taps_ ABSL_GUARDED_BY(mu_) = 0;
   std::string taken_;  // the draining thread
 };
 

@@ -65,6 +65,23 @@ TEST_F(InboundTest, FullRefusesAndCountsAndGoesOnWhenDrained) {
   EXPECT_TRUE(inbound_.Push(large));
 }
 
+TEST_F(InboundTest, TapsLeaveRoomForWhatDevicesSayOfThemselves) {
+  const Arrived frames{.topic = "rpi/a/can/can0/rx", .payload = std::string(1000, 'x')};
+  size_t taken = 0;
+  while (inbound_.Push(frames)) ++taken;
+  EXPECT_EQ(inbound_.dropped_of_taps(), 1u);
+  EXPECT_EQ(inbound_.dropped(), 0u);
+  EXPECT_LE(taken * 1000, Inbound::kMaxBytesForTaps);
+  size_t beats = 0;
+  while (inbound_.Push({.topic = "rpi/a/heartbeat", .payload = "beat"})) ++beats;
+  EXPECT_GT(beats, 100'000u) << "a flood of frames takes no more than a quarter";
+  EXPECT_FALSE(inbound_.Push(frames));
+  const auto messages = Drain();
+  EXPECT_EQ(messages.size(), taken + beats);
+  EXPECT_EQ(messages.front().first, frames.topic) << "in order";
+  EXPECT_TRUE(inbound_.Push(frames));
+}
+
 TEST_F(InboundTest, TooLargeAPayloadIsCutToWhatIsStillRefused) {
   inbound_.Push({.topic = "rpi/a/state", .payload = std::string(1'000'000, 'x')});
   inbound_.Push({.topic = "rpi/b/state", .payload = "good"});

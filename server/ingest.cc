@@ -2,6 +2,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/can/can_columns.h"
 #include "common/codec.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
@@ -56,6 +57,17 @@ absl::Status CheckRecords(uint32_t epoch, uint64_t first_seq, int count, int max
   return absl::InvalidArgumentError(absl::StrCat("epoch ", epoch, " and first_seq ", first_seq, " cannot be"));
 }
 
+absl::Status CheckDtc(const v1::Dtc& dtc, bool has_code) {
+  if (!IsBusName(dtc.bus())) return absl::InvalidArgumentError("trouble code of a bus without a name");
+  if (dtc.protocol().empty() || dtc.code().empty() == has_code) {
+    return absl::InvalidArgumentError("trouble code without a protocol or a code");
+  }
+  if (dtc.protocol().size() > 16 || dtc.code().size() > 64 || dtc.status().size() > 16) {
+    return absl::InvalidArgumentError("trouble code with too long a text");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMeaning(const v1::EventBatch& batch) {
   for (const v1::Event& event : batch.events()) {
     if (event.kind() == v1::EVENT_KIND_UNSPECIFIED || !v1::EventKind_IsValid(event.kind())) {
@@ -64,6 +76,9 @@ absl::Status CheckMeaning(const v1::EventBatch& batch) {
     if (event.name().size() > 64 || event.detail().size() > 200) {
       return absl::InvalidArgumentError("event with too long a text");
     }
+    const bool has_code = event.kind() == v1::EVENT_KIND_DTC_SET || event.kind() == v1::EVENT_KIND_DTC_CLEARED;
+    const bool is_dtc = has_code || event.kind() == v1::EVENT_KIND_DTC_SCANNED;
+    if (is_dtc || event.has_dtc()) RETURN_IF_ERROR(CheckDtc(event.dtc(), has_code));
   }
   return CheckRecords(batch.epoch(), batch.first_seq(), batch.events_size(), kMaxEventsPerBatch);
 }
@@ -119,6 +134,17 @@ absl::Status CheckMeaning(const v1::LedgerReport& report) {
   return CheckNumbers(report.epoch(), report.number());
 }
 
+absl::Status CheckMeaning(const v1::CanBatch& batch) {
+  const int frames = batch.frames().id_size();
+  if (frames < 1 || frames > kMaxFramesPerBatch) {
+    return absl::InvalidArgumentError(absl::StrCat(frames, " frames in one batch"));
+  }
+  if (batch.tap() == 0) return absl::InvalidArgumentError("frames of no tap");
+  const absl::Status valid = ForEachFrame(batch.frames(), [](const CanFrame&) {});
+  if (!valid.ok()) return absl::InvalidArgumentError(valid.message());
+  return CheckNumbers(batch.epoch(), batch.seq());
+}
+
 template <typename MessageT>
 absl::Status DecodeAndCheck(absl::string_view payload, MessageT& out) {
   RETURN_IF_ERROR(Decode(payload, out));
@@ -156,7 +182,7 @@ absl::StatusOr<Event> Ingest::Read(absl::string_view topic, absl::string_view pa
 absl::StatusOr<Event> Ingest::Understand(absl::string_view topic, absl::string_view payload) {
   RETURN_IF_ERROR(CheckSize(payload));
   const std::optional<ParsedDeviceTopic> parsed = ParseDeviceTopic(topic);
-  if (!parsed) return absl::NotFoundError(absl::StrCat("topic ", absl::CHexEscape(topic.substr(0, 100))));
+  if (!parsed) return UnderstandCan(topic, payload);
   switch (parsed->topic) {
     case DeviceTopic::kHeartbeat:
       RETURN_IF_ERROR(DecodeAndCheck(payload, heartbeat_));
@@ -181,6 +207,13 @@ absl::StatusOr<Event> Ingest::Understand(absl::string_view topic, absl::string_v
       return LedgerEvent{parsed->device, &ledger_report_};
   }
   return absl::InternalError("unreachable");
+}
+
+absl::StatusOr<Event> Ingest::UnderstandCan(absl::string_view topic, absl::string_view payload) {
+  const std::optional<ParsedCanTopic> parsed = ParseCanRxTopic(topic);
+  if (!parsed) return absl::NotFoundError(absl::StrCat("topic ", absl::CHexEscape(topic.substr(0, 100))));
+  RETURN_IF_ERROR(DecodeAndCheck(payload, can_batch_));
+  return CanBatchEvent{parsed->device, parsed->bus, &can_batch_, payload};
 }
 
 }  // namespace fleet::server

@@ -14,6 +14,7 @@ namespace fleet::server {
 inline constexpr int kMaxEntitiesPerDevice = 256;
 inline constexpr int kMaxUpdatesPerReport = 1024;
 inline constexpr int kMaxEventsPerBatch = 256;
+inline constexpr int kMaxFramesPerBatch = 64;
 inline constexpr int kMaxAccountsPerReport = 64;
 inline constexpr int kMaxDropsPerAccount = 64;
 inline constexpr uint64_t kMaxRecordNumber = uint64_t{1} << 48;  // 9000 years at 1 kHz; sums of them fit in 64 bits
@@ -40,6 +41,7 @@ class Ingest {
 
  private:
   absl::StatusOr<Event> Understand(absl::string_view topic, absl::string_view payload);
+  absl::StatusOr<Event> UnderstandCan(absl::string_view topic, absl::string_view payload);
 
   v1::Heartbeat heartbeat_;
   v1::StateReport report_;
@@ -48,6 +50,7 @@ class Ingest {
   v1::EventBatch event_batch_;
   v1::TelemetryBatch telemetry_batch_;
   v1::LedgerReport ledger_report_;
+  v1::CanBatch can_batch_;
   Counters counters_;
 };
 

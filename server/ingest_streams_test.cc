@@ -73,6 +73,64 @@ TEST_F(IngestStreamsTest, EventsThatMakeNoSenseAreRefused) {
   ExpectEventsRefused([](auto& b) { b.mutable_events(1)->set_detail(std::string(201, 'd')); });
 }
 
+TEST_F(IngestStreamsTest, TroubleCodesThatMakeNoSenseAreRefused) {
+  const auto good = [] {
+    v1::EventBatch batch = EventsOf(1, 1, 2);
+    batch.mutable_events(0)->set_kind(v1::EVENT_KIND_DTC_SET);
+    batch.mutable_events(1)->set_kind(v1::EVENT_KIND_DTC_CLEARED);
+    for (v1::Event& event : *batch.mutable_events()) {
+      event.mutable_dtc()->set_bus("can0");
+      event.mutable_dtc()->set_protocol("j1939");
+      event.mutable_dtc()->set_code(std::string(64, 'c'));
+      event.mutable_dtc()->set_status(std::string(16, 's'));
+    }
+    return batch;
+  };
+  const std::function<void(v1::Event&)> spoils[] = {
+      [](auto& e) { e.clear_dtc(); },
+      [](auto& e) { e.mutable_dtc()->clear_bus(); },
+      [](auto& e) { e.mutable_dtc()->set_bus("can/0"); },
+      [](auto& e) { e.mutable_dtc()->set_bus(std::string(33, 'b')); },
+      [](auto& e) { e.mutable_dtc()->clear_protocol(); },
+      [](auto& e) { e.mutable_dtc()->set_protocol(std::string(17, 'p')); },
+      [](auto& e) { e.mutable_dtc()->clear_code(); },
+      [](auto& e) { e.mutable_dtc()->set_code(std::string(65, 'c')); },
+      [](auto& e) { e.mutable_dtc()->set_status(std::string(17, 's')); },
+      // Kept in memory as well when no kind calls for it.
+      [](auto& e) {
+        e.set_kind(v1::EVENT_KIND_CAN_UP);
+        e.mutable_dtc()->set_code(std::string(65, 'c'));
+      },
+  };
+  for (const auto& spoil : spoils) {
+    for (const int i : {0, 1}) {
+      ExpectRefused<v1::EventBatch>("rpi/a/event", good, [&](v1::EventBatch& b) { spoil(*b.mutable_events(i)); });
+    }
+  }
+}
+
+TEST_F(IngestStreamsTest, AScannedControllerHasNoCode) {
+  v1::EventBatch batch = EventsOf(1, 1, 1);
+  v1::Event& event = *batch.mutable_events(0);
+  event.set_kind(v1::EVENT_KIND_DTC_SCANNED);
+  EXPECT_FALSE(Read("rpi/a/event", batch).ok());
+  event.mutable_dtc()->set_bus("can0");
+  event.mutable_dtc()->set_protocol("obd");
+  EXPECT_TRUE(Read("rpi/a/event", batch).ok());
+  event.mutable_dtc()->set_code("P0001");
+  EXPECT_FALSE(Read("rpi/a/event", batch).ok());
+}
+
+TEST_F(IngestStreamsTest, EveryKindOfEventIsUnderstood) {
+  v1::EventBatch batch = EventsOf(1, 1, 1);
+  for (int kind = v1::EVENT_KIND_STARTED; kind < v1::EventKind_ARRAYSIZE; ++kind) {
+    if (kind == v1::EVENT_KIND_DTC_SET || kind == v1::EVENT_KIND_DTC_CLEARED) continue;
+    if (kind == v1::EVENT_KIND_DTC_SCANNED) continue;
+    batch.mutable_events(0)->set_kind(static_cast<v1::EventKind>(kind));
+    EXPECT_TRUE(Read("rpi/a/event", batch).ok()) << kind;
+  }
+}
+
 TEST_F(IngestStreamsTest, TelemetryThatMakesNoSenseIsRefused) {
   ExpectSamplesRefused([](auto& b) { b.set_epoch(0); });
   ExpectSamplesRefused([](auto& b) { b.set_first_seq(0); });

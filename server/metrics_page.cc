@@ -115,6 +115,19 @@ void AddCommands(const Commands& commands, MetricsPage& page) {
                static_cast<double>(commands.counters().ignored_updates));
 }
 
+void AddTaps(const MetricsSources& s, MetricsPage& page) {
+  page.Gauge("fleet_taps_open", "Taps of CAN buses that may run.", static_cast<double>(s.open_taps));
+  page.Counter("fleet_tap_frames_delivered_total", "Frames given to those who read taps.",
+               static_cast<double>(s.taps.delivered));
+  page.Counter("fleet_tap_frames_skipped_total", "Frames that readers of taps were too slow for.",
+               static_cast<double>(s.taps.skipped));
+  page.Counter("fleet_tap_batches_lost_total", "Batches of taps lost between device and server.",
+               static_cast<double>(s.taps.lost));
+  page.Counter("fleet_tap_batches_dropped_total", "Those of them dropped because the loop was too slow.",
+               static_cast<double>(s.inbound_dropped_of_taps));
+  page.Counter("fleet_tap_batches_stray_total", "Batches of no open tap, or late.", static_cast<double>(s.taps.stray));
+}
+
 void AddShell(const MetricsSources& s, MetricsPage& page) {
   page.Gauge("fleet_store_works", "1 while the last write succeeded.", s.store.error.empty() ? 1 : 0);
   page.Counter("fleet_store_rows_total", "Rows on the disk.", static_cast<double>(s.store.committed_rows));
@@ -122,6 +135,10 @@ void AddShell(const MetricsSources& s, MetricsPage& page) {
                static_cast<double>(s.store.dropped_rows));
   page.Counter("fleet_store_failed_writes_total", "Writes that failed and were tried again.",
                static_cast<double>(s.store.failed_writes));
+  page.Counter("fleet_store_nameless_samples_total", "Samples stored without a name: too many signals.",
+               static_cast<double>(s.store.counters.nameless_samples));
+  page.Counter("fleet_store_dtcs_refused_total", "Changes of trouble codes not kept: too many codes.",
+               static_cast<double>(s.store.counters.dtcs_refused));
   page.Gauge("fleet_store_waiting_bytes", "Rows waiting to be written.", static_cast<double>(s.store.waiting_bytes));
   page.Counter("fleet_publish_refused_total", "Live publications dropped: link down or full.",
                static_cast<double>(s.publish_refused));
@@ -137,6 +154,7 @@ std::string MetricsText(const MetricsSources& sources) {
   AddCommands(sources.state.commands(), page);
   AddStreams(sources.state.streams(), page);
   AddQuarantine(sources.quarantine, page);
+  AddTaps(sources, page);
   AddShell(sources, page);
   return page.Text();
 }

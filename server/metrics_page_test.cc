@@ -56,8 +56,11 @@ class MetricsPageTest : public testing::Test {
                               .quarantine = quarantine_,
                               .store = store,
                               .inbound_dropped = 4,
+                              .inbound_dropped_of_taps = 12,
                               .publish_refused = 5,
-                              .watchers = 6}));
+                              .watchers = 6,
+                              .taps = {.delivered = 7, .skipped = 8, .lost = 9, .stray = 10},
+                              .open_taps = 11}));
   }
 
   FakeClock clock_;
@@ -112,6 +115,12 @@ TEST_F(MetricsPageTest, ShowsWhatHappened) {
   EXPECT_EQ(page["fleet_ingest_dropped_total"].samples[""], 4);
   EXPECT_EQ(page["fleet_publish_refused_total"].samples[""], 5);
   EXPECT_EQ(page["fleet_stream_readers"].samples[""], 6);
+  EXPECT_EQ(page["fleet_tap_frames_delivered_total"].samples[""], 7);
+  EXPECT_EQ(page["fleet_tap_frames_skipped_total"].samples[""], 8);
+  EXPECT_EQ(page["fleet_tap_batches_lost_total"].samples[""], 9);
+  EXPECT_EQ(page["fleet_tap_batches_stray_total"].samples[""], 10);
+  EXPECT_EQ(page["fleet_taps_open"].samples[""], 11);
+  EXPECT_EQ(page["fleet_tap_batches_dropped_total"].samples[""], 12);
   EXPECT_EQ(page["fleet_commands_open"].samples[""], 1);
   EXPECT_EQ(page["fleet_commands_ended_total"].samples["{state=\"done\"}"], 0);
   EXPECT_EQ(page["fleet_broker_connected"].samples[""], 1);
@@ -144,13 +153,19 @@ TEST_F(MetricsPageTest, ShowsTheStreamsOfAllDevices) {
 }
 
 TEST_F(MetricsPageTest, ShowsAStoreThatFails) {
-  auto page = Page(
-      {.error = "disk full", .committed_rows = 10, .dropped_rows = 2, .failed_writes = 3, .waiting_bytes = 24'000'000});
+  auto page = Page({.error = "disk full",
+                    .committed_rows = 10,
+                    .dropped_rows = 2,
+                    .failed_writes = 3,
+                    .waiting_bytes = 24'000'000,
+                    .counters = {.nameless_samples = 4, .dtcs_refused = 5}});
   EXPECT_EQ(page["fleet_store_works"].samples[""], 0);
   EXPECT_EQ(page["fleet_store_rows_total"].samples[""], 10);
   EXPECT_EQ(page["fleet_store_dropped_rows_total"].samples[""], 2);
   EXPECT_EQ(page["fleet_store_failed_writes_total"].samples[""], 3);
   EXPECT_EQ(page["fleet_store_waiting_bytes"].samples[""], 24'000'000);
+  EXPECT_EQ(page["fleet_store_nameless_samples_total"].samples[""], 4);
+  EXPECT_EQ(page["fleet_store_dtcs_refused_total"].samples[""], 5);
 }
 
 }  // namespace

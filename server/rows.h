@@ -50,10 +50,12 @@ struct LivenessRow {
   int64_t at_unix_ms;
 };
 
+using CommandBody = std::variant<v1::Segment, v1::Cancel, v1::CanSend, v1::CanTap, v1::ClearDtcs>;
+
 struct CommandRow {
   CommandId id{};
   int64_t device_row;
-  std::variant<v1::Segment, v1::Cancel> body;
+  CommandBody body;
   int64_t issued_unix_ms = 0;  // on the server's steady clock
   int64_t ttl_ms = 0;
 };

@@ -1,4 +1,4 @@
--- Schema version 2 (PRAGMA user_version). Times are Unix milliseconds by the server's wall clock. Also run to bring an
+-- Schema version 3 (PRAGMA user_version). Times are Unix milliseconds by the server's wall clock. Also run to bring an
 -- older database up to date: what it has not is made.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -68,7 +68,8 @@ CREATE TABLE IF NOT EXISTS loss (
 CREATE TABLE IF NOT EXISTS command (
   id             INTEGER PRIMARY KEY,
   device         INTEGER NOT NULL,
-  kind           INTEGER NOT NULL,          -- field number of the body in Command of to_device.proto: 4 segment, 5 cancel
+  kind           INTEGER NOT NULL,          -- field number of the body in Command of to_device.proto: 4 segment, 5 cancel,
+                                            -- 6 can_send, 7 can_tap, 8 clear_dtcs
   body           BLOB NOT NULL,             -- that message
   issued_unix_ms INTEGER NOT NULL,          -- on the server's steady clock
   ttl_ms         INTEGER NOT NULL,
@@ -105,20 +106,52 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE INDEX IF NOT EXISTS event_of_device ON event (device, number);
 
--- Consecutive samples of one device per row.
+-- The names that telemetry refers to, each with its newest value by the device's clock. At most 4096 of a device.
+CREATE TABLE IF NOT EXISTS signal (
+  number       INTEGER PRIMARY KEY,         -- 1 or more; 0 in a TelemetryBlock: past that bound, its name is not kept
+  device       INTEGER NOT NULL,
+  name         TEXT NOT NULL,
+  last_value   REAL,                        -- NULL: invalid
+  last_unix_ms INTEGER NOT NULL,
+  UNIQUE (device, name)
+);
+
+-- Consecutive samples of one device per row. A block number is never given again: readers go on behind one.
 CREATE TABLE IF NOT EXISTS telemetry (
-  block            INTEGER PRIMARY KEY,
+  block            INTEGER PRIMARY KEY AUTOINCREMENT,
   device           INTEGER NOT NULL,
   epoch            INTEGER NOT NULL,
   first_seq        INTEGER NOT NULL,
   samples          INTEGER NOT NULL,
-  first_unix_ms    INTEGER NOT NULL,        -- by the device's clock
+  first_unix_ms    INTEGER NOT NULL,        -- by the device's clock, of the earliest and the latest
   last_unix_ms     INTEGER NOT NULL,
   received_unix_ms INTEGER NOT NULL,
   backlog          INTEGER NOT NULL,
-  batch            BLOB NOT NULL            -- a TelemetryBatch of to_server.proto
+  data             BLOB NOT NULL            -- a TelemetryBlock of storage.proto; its times count from first_unix_ms
 );
-CREATE INDEX IF NOT EXISTS telemetry_of_device ON telemetry (device, last_unix_ms);
+CREATE INDEX IF NOT EXISTS telemetry_of_device ON telemetry (device, block, first_unix_ms, last_unix_ms);
+
+-- What the newest event of each trouble code says of it, written in the transaction that stores the event. At most 1024
+-- of a device: past that the cleared ones are forgotten.
+CREATE TABLE IF NOT EXISTS dtc (
+  change           INTEGER PRIMARY KEY,     -- a new number with every change: the order in which they came
+  device           INTEGER NOT NULL,
+  bus              TEXT NOT NULL,
+  protocol         TEXT NOT NULL,
+  ecu              INTEGER NOT NULL,
+  code             TEXT NOT NULL,
+  status           TEXT NOT NULL,
+  active           INTEGER NOT NULL,        -- 0: cleared
+  first_unix_ms    INTEGER NOT NULL,        -- by the device's clock; since when it is or was active without a pause
+  last_unix_ms     INTEGER NOT NULL,        -- seen last, or cleared
+  count            INTEGER NOT NULL,
+  epoch            INTEGER NOT NULL,        -- of the event, as are the next three
+  seq              INTEGER NOT NULL,
+  at_unix_ms       INTEGER NOT NULL,
+  received_unix_ms INTEGER NOT NULL,
+  UNIQUE (device, bus, protocol, ecu, code)
+);
+CREATE INDEX IF NOT EXISTS dtc_cleared ON dtc (received_unix_ms) WHERE active = 0;
 
 -- What became of every number of a stream, by epochs that are not settled; written in the transaction that stores the data.
 CREATE TABLE IF NOT EXISTS stream_account (

@@ -27,7 +27,6 @@ struct Store::Writes {
   Statement step;
   Statement ended;
   Statement event;
-  Statement telemetry;
   Statement account;
   Statement settled;
   Statement totals;
@@ -61,7 +60,6 @@ absl::Status Store::Prepare() {
       {&writes_->step, "INSERT OR REPLACE INTO command_step VALUES (?,?,?,?,?,?,?)"},
       {&writes_->ended, "UPDATE command SET ended = ? WHERE id = ?"},
       {&writes_->event, "INSERT INTO event VALUES (NULL,?,?,?,?,?,?,?,?,?,?)"},
-      {&writes_->telemetry, "INSERT INTO telemetry VALUES (NULL,?,?,?,?,?,?,?,?,?)"},
       {&writes_->account, "INSERT OR REPLACE INTO stream_account VALUES (?,?,?,?,?,?,?,?)"},
       {&writes_->settled, "DELETE FROM stream_account WHERE device = ? AND stream = ? AND epoch = ?"},
       {&writes_->totals, "INSERT OR REPLACE INTO stream_totals VALUES (?,?,?,?,?,?,?,?)"},
@@ -71,16 +69,27 @@ absl::Status Store::Prepare() {
   for (const auto& [statement, sql] : statements) {
     ASSIGN_OR_RETURN(*statement, database_->Prepare(sql));
   }
+  ASSIGN_OR_RETURN(telemetry_, TelemetryTable::Open(*database_));
+  ASSIGN_OR_RETURN(dtcs_, DtcTable::Open(*database_));
   return absl::OkStatus();
 }
 
 absl::Status Store::Write(const std::vector<RowBatch>& batches) {
+  Counters counters = counters_;
+  const absl::Status status = WriteInOne(batches, counters);
+  if (status.ok()) counters_ = counters;
+  if (!status.ok()) telemetry_->Forget();
+  return status;
+}
+
+absl::Status Store::WriteInOne(const std::vector<RowBatch>& batches, Counters& counters) {
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
-  for (const RowBatch& batch : batches) RETURN_IF_ERROR(WriteBatch(batch));
+  for (const RowBatch& batch : batches) RETURN_IF_ERROR(WriteBatch(batch, counters));
+  RETURN_IF_ERROR(telemetry_->Finish());
   return transaction.Commit();
 }
 
-absl::Status Store::WriteBatch(const RowBatch& batch) {
+absl::Status Store::WriteBatch(const RowBatch& batch, Counters& counters) {
   for (const DeviceRow& row : batch.devices) RETURN_IF_ERROR(WriteDevice(row));
   for (const LivenessRow& row : batch.liveness) {
     Statement& insert = writes_->liveness;
@@ -100,7 +109,7 @@ absl::Status Store::WriteBatch(const RowBatch& batch) {
     RETURN_IF_ERROR(SetEnded(row.id, IsEnd(row.state)));
   }
   for (CommandId id : batch.given_up) RETURN_IF_ERROR(SetEnded(id, true));
-  RETURN_IF_ERROR(WriteStreams(batch));
+  RETURN_IF_ERROR(WriteStreams(batch, counters));
   return WriteQuarantine(batch.quarantine);
 }
 
@@ -110,14 +119,16 @@ absl::Status Store::SetEnded(CommandId id, bool ended) {
   return writes_->ended.Run();
 }
 
-absl::Status Store::WriteStreams(const RowBatch& batch) {
+absl::Status Store::WriteStreams(const RowBatch& batch, Counters& counters) {
   for (const EventRow& row : batch.events) {
     BindEvent(row, writes_->event);
     RETURN_IF_ERROR(writes_->event.Run());
+    ASSIGN_OR_RETURN(const bool followed, dtcs_->Follow(row));
+    counters.dtcs_refused += followed ? 0 : 1;
   }
   for (const TelemetryRow& row : batch.telemetry) {
-    BindTelemetry(row, writes_->telemetry);
-    RETURN_IF_ERROR(writes_->telemetry.Run());
+    ASSIGN_OR_RETURN(const uint64_t nameless, telemetry_->Write(row));
+    counters.nameless_samples += nameless;
   }
   for (const StreamTotalsRow& row : batch.stream_totals) {
     BindTotals(row, writes_->totals);

@@ -43,8 +43,9 @@ absl::StatusOr<bool> Store::Prune(const Retention& retention, int64_t now_unix_m
   }
   ASSIGN_OR_RETURN(const bool liveness, DeleteOldest("liveness", "change", "at_unix_ms", cutoff));
   ASSIGN_OR_RETURN(const bool events, DeleteOldest("event", "number", "received_unix_ms", cutoff));
+  ASSIGN_OR_RETURN(const bool dtcs, PruneDtcs(cutoff));
   ASSIGN_OR_RETURN(const bool commands, PruneCommands(cutoff));
-  const bool rest = liveness || events || commands;
+  const bool rest = liveness || events || dtcs || commands;
   if (over && !rest) (oldest_telemetry < oldest_state ? telemetry_cutoff : state_cutoff) = kNever;
   ASSIGN_OR_RETURN(const bool states, DeleteOldest("state_history", "block", "last_unix_ms", state_cutoff));
   ASSIGN_OR_RETURN(const bool telemetry, DeleteOldest("telemetry", "block", "received_unix_ms", telemetry_cutoff));
@@ -56,6 +57,13 @@ absl::StatusOr<bool> Store::DeleteOldest(absl::string_view table, absl::string_v
   RETURN_IF_ERROR(
       database_->Exec(absl::StrCat("DELETE FROM ", table, " WHERE ", key, " IN (SELECT ", key, " FROM ", table,
                                    " ORDER BY ", key, " LIMIT ", kPruneRows, ") AND ", time, " < ", cutoff_unix_ms)));
+  return database_->changed_rows() > 0;
+}
+
+absl::StatusOr<bool> Store::PruneDtcs(int64_t cutoff_unix_ms) {
+  RETURN_IF_ERROR(database_->Exec(
+      absl::StrCat("DELETE FROM dtc WHERE change IN (SELECT change FROM dtc WHERE active = 0 AND received_unix_ms < ",
+                   cutoff_unix_ms, " LIMIT ", kPruneRows, ")")));
   return database_->changed_rows() > 0;
 }
 

@@ -1,6 +1,7 @@
 // Questions about the past, answered from the database beside the writer. Any thread; one question at a time.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,27 @@ class StoreReader {
   // Newest first, numbers below `before`. `device_id` empty: all devices.
   absl::StatusOr<v1::EventList> Events(absl::string_view device_id, int64_t before, int limit);
   absl::StatusOr<v1::QuarantineList> Quarantine(int64_t before, int limit);
+
+  struct TelemetryQuestion {
+    std::string device_id;
+    std::vector<std::string> signals;                             // none: all that have a name
+    int64_t since_unix_ms = 0;                                    // by the device's clock, at or after
+    int64_t until_unix_ms = std::numeric_limits<int64_t>::max();  // before
+    std::string cursor;                                           // empty, or the next_cursor of the page before
+    int limit = 100;
+  };
+  // As api.proto says. A page may have fewer samples than there are, or none, when it has read much; at_end says that
+  // it is the last one now. kNotFound: no such device or signal; kInvalidArgument: the cursor is none.
+  absl::StatusOr<v1::TelemetryList> Telemetry(const TelemetryQuestion& question);
+  absl::StatusOr<v1::SignalList> Signals(absl::string_view device_id);
+  // Changes below `before`. `device_id` empty: all devices.
+  struct DtcQuestion {
+    std::string device_id;
+    bool active_only = false;
+    int64_t before = std::numeric_limits<int64_t>::max();
+    int limit = 100;
+  };
+  absl::StatusOr<v1::DtcList> Dtcs(const DtcQuestion& question);
 
  private:
   explicit StoreReader(std::unique_ptr<Database> database) : database_(std::move(database)) {}

@@ -1,13 +1,38 @@
 #include "server/store_rows.h"
 
+#include <array>
+#include <optional>
+#include <utility>
+#include <variant>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace fleet::server {
 namespace {
 
-constexpr int kSegment = v1::Command::kSegmentFieldNumber;
-constexpr int kCancel = v1::Command::kCancelFieldNumber;
+// command.kind of each alternative of CommandBody.
+constexpr std::array<int, std::variant_size_v<CommandBody>> kKinds = {
+    v1::Command::kSegmentFieldNumber, v1::Command::kCancelFieldNumber, v1::Command::kCanSendFieldNumber,
+    v1::Command::kCanTapFieldNumber, v1::Command::kClearDtcsFieldNumber};
+
+// Empty; nullopt: a kind that is none.
+std::optional<CommandBody> BodyOfKind(int64_t kind) {
+  switch (kind) {
+    case v1::Command::kSegmentFieldNumber:
+      return v1::Segment();
+    case v1::Command::kCancelFieldNumber:
+      return v1::Cancel();
+    case v1::Command::kCanSendFieldNumber:
+      return v1::CanSend();
+    case v1::Command::kCanTapFieldNumber:
+      return v1::CanTap();
+    case v1::Command::kClearDtcsFieldNumber:
+      return v1::ClearDtcs();
+    default:
+      return std::nullopt;
+  }
+}
 
 absl::Status LoadEntities(Database& database, DeviceRow& device) {
   ASSIGN_OR_RETURN(Statement query, database.Prepare("SELECT entity_id, x_mm, y_mm, angle_mdeg, vx_mm_s, vy_mm_s, "
@@ -85,7 +110,7 @@ void BindLoss(int64_t device, absl::string_view stream, const SequenceTracker::S
 void BindCommand(const CommandRow& row, Statement& insert) {
   insert.BindInt(1, static_cast<int64_t>(Number(row.id)));
   insert.BindInt(2, row.device_row);
-  insert.BindInt(3, std::holds_alternative<v1::Segment>(row.body) ? kSegment : kCancel);
+  insert.BindInt(3, kKinds[row.body.index()]);
   insert.BindBlob(4, std::visit([](const auto& body) { return body.SerializeAsString(); }, row.body));
   insert.BindInt(5, row.issued_unix_ms);
   insert.BindInt(6, row.ttl_ms);
@@ -126,8 +151,10 @@ absl::Status LoadDevices(Database& database, std::vector<DeviceRow>& out) {
 }
 
 absl::StatusOr<CommandRow> ReadCommand(const Statement& query) {
-  CommandRow row{.id = CommandId{static_cast<uint64_t>(query.Int(0))}, .device_row = query.Int(1)};
-  if (query.Int(2) == kCancel) row.body = v1::Cancel();
+  std::optional<CommandBody> empty = BodyOfKind(query.Int(2));
+  if (!empty) return absl::DataLossError(absl::StrCat("command ", query.Int(0), " is of kind ", query.Int(2)));
+  CommandRow row{
+      .id = CommandId{static_cast<uint64_t>(query.Int(0))}, .device_row = query.Int(1), .body = *std::move(empty)};
   const absl::string_view bytes = query.Blob(3);
   const bool parsed = std::visit(
       [&](auto& body) { return body.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())); }, row.body);

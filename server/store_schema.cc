@@ -9,11 +9,12 @@
 #include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
 #include "server/schema_sql.h"
+#include "server/store_upgrade.h"
 
 namespace fleet::server {
 namespace {
 
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr int kApplicationId = 0x466c6565;        // "Flee": tells our files from those of other programs
 constexpr uintmax_t kCheckWholeBytes = 64 << 20;  // a whole check of this much takes well under a second
 
@@ -73,15 +74,21 @@ constexpr char kTakeOverCommands[] =
     "INSERT INTO command SELECT id, device, 4, segment, issued_unix_ms, ttl_ms, ended FROM command_of_1;"
     "DROP TABLE command_of_1;";
 
-absl::Status Migrate(Database& database) {
-  ASSIGN_OR_RETURN(const int64_t version, QueryInt(database, "PRAGMA user_version"));
-  if (version == kSchemaVersion) return absl::OkStatus();
+absl::Status BringUpToDate(Database& database, int64_t version) {
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
   if (version == 1) RETURN_IF_ERROR(database.Exec(kSetAsideCommands));
+  if (version == 2) RETURN_IF_ERROR(database.Exec(kSetAsideTelemetry));
   RETURN_IF_ERROR(database.Exec(kSchemaSql));
-  RETURN_IF_ERROR(version == 1 ? database.Exec(kTakeOverCommands) : FillMeta(database));
+  if (version == 0) RETURN_IF_ERROR(FillMeta(database));
+  if (version == 1) RETURN_IF_ERROR(database.Exec(kTakeOverCommands));
   RETURN_IF_ERROR(database.Exec(absl::StrCat("PRAGMA user_version = ", kSchemaVersion)));
   return transaction.Commit();
+}
+
+absl::Status Migrate(Database& database) {
+  ASSIGN_OR_RETURN(const int64_t version, QueryInt(database, "PRAGMA user_version"));
+  if (version != kSchemaVersion) RETURN_IF_ERROR(BringUpToDate(database, version));
+  return TakeOverTelemetry(database);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 
 namespace fleet::server {
 
-// As Store::Open says. Made when there is none; an older schema is brought up to date in one transaction.
+// As Store::Open says. Made when there is none; an older schema is brought up to date in one transaction,
+// after which a large table is rewritten in steps; a start that is cut short is continued by the next.
 absl::StatusOr<std::unique_ptr<Database>> OpenCurrent(const std::string& path);
 
 // The first column of the first row, 0 when there is none.

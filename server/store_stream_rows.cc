@@ -24,18 +24,6 @@ void BindEvent(const EventRow& row, Statement& insert) {
   insert.BindInt(10, row.backlog ? 1 : 0);
 }
 
-void BindTelemetry(const TelemetryRow& row, Statement& insert) {
-  insert.BindInt(1, row.device_row);
-  insert.BindInt(2, row.epoch);
-  insert.BindInt(3, static_cast<int64_t>(row.first_seq));
-  insert.BindInt(4, static_cast<int64_t>(row.samples));
-  insert.BindInt(5, row.first_unix_ms);
-  insert.BindInt(6, row.last_unix_ms);
-  insert.BindInt(7, row.received_unix_ms);
-  insert.BindInt(8, row.backlog ? 1 : 0);
-  insert.BindBlob(9, row.batch);
-}
-
 void BindQuarantine(const QuarantineRow& row, Statement& insert) {
   insert.BindInt(1, row.received_unix_ms);
   insert.BindBlob(2, row.topic);

@@ -10,7 +10,6 @@ namespace fleet::server {
 
 // Bind all columns of the table, in its order, without its own number.
 void BindEvent(const EventRow& row, Statement& insert);
-void BindTelemetry(const TelemetryRow& row, Statement& insert);
 void BindQuarantine(const QuarantineRow& row, Statement& insert);
 void BindAccount(const StreamAccountRow& row, Statement& insert);
 void BindAccountKey(const StreamAccountRow& row, Statement& remove);  // device, stream, epoch

@@ -7,6 +7,7 @@
 #include "common/testing/temp_dir.h"
 #include "server/store.h"
 #include "server/store_reader.h"
+#include "server/telemetry_slice.h"
 #include "server/testing/sample_rows.h"
 #include "server/testing/schema_v1.h"
 #include "server/testing/stream_messages.h"
@@ -182,20 +183,20 @@ TEST_F(StoreStreamsTest, TheQuarantineKeepsTheNewestThousand) {
   EXPECT_EQ((*reader)->Quarantine(std::stoll(list.next_cursor()), 1)->messages(0).detail(), "1199");
 }
 
-RowBatch StreamRowsAt(int64_t unix_ms, uint64_t number, size_t bytes) {
+// An event, and samples of some 11 bytes each.
+RowBatch StreamRowsAt(int64_t unix_ms, uint64_t number, uint64_t samples) {
+  const NumberRange range{number, number + samples - 1};
+  TelemetryRow row = SliceTelemetry(SamplesOf(1, range.first, range.last), range);
+  row.device_row = 1;
+  row.received_unix_ms = unix_ms;
   return {.events = {{.device_row = 1, .epoch = 1, .seq = number, .event = {}, .received_unix_ms = unix_ms}},
-          .telemetry = {{.device_row = 1,
-                         .epoch = 1,
-                         .first_seq = number,
-                         .samples = 1,
-                         .received_unix_ms = unix_ms,
-                         .batch = std::string(bytes, 's')}}};
+          .telemetry = {row}};
 }
 
 TEST_F(StoreStreamsTest, OldEventsAndTelemetryAreDeletedAndAccountsAreNot) {
   auto store = OpenOrDie();
   RowBatch account{.stream_accounts = {{.device_row = 1, .stream = v1::STREAM_EVENT, .epoch = 1}}};
-  ASSERT_TRUE(store->Write({StreamRowsAt(kNow - 2 * kHourMs, 1, 10), StreamRowsAt(kNow, 2, 10), account}).ok());
+  ASSERT_TRUE(store->Write({StreamRowsAt(kNow - 2 * kHourMs, 1, 1), StreamRowsAt(kNow, 2, 1), account}).ok());
   while (*store->Prune({.keep = absl::Hours(1)}, kNow)) continue;
   EXPECT_EQ(Query("SELECT sum(seq) FROM event"), 2);
   EXPECT_EQ(Query("SELECT sum(first_seq) FROM telemetry"), 2);
@@ -205,7 +206,7 @@ TEST_F(StoreStreamsTest, OldEventsAndTelemetryAreDeletedAndAccountsAreNot) {
 TEST_F(StoreStreamsTest, OverTheSizeTheOldestTelemetryGoesWithTheEventsOfItsTime) {
   auto store = OpenOrDie();
   std::vector<RowBatch> batches;
-  for (int i = 0; i < 8000; ++i) batches.push_back(StreamRowsAt(kNow - 8000 + i, static_cast<uint64_t>(i), 1000));
+  for (int i = 0; i < 8000; ++i) batches.push_back(StreamRowsAt(kNow - 8000 + i, static_cast<uint64_t>(i), 90));
   ASSERT_TRUE(store->Write(batches).ok());
   while (*store->Prune({.keep_bytes = 4 << 20}, kNow)) continue;
   const int64_t kept = Query("SELECT count(*) FROM telemetry");
@@ -268,7 +269,7 @@ TEST_F(StoreStreamsTest, ADatabaseOfVersionOneIsBroughtUpToDate) {
                     "PRAGMA application_id = 1181508965; PRAGMA user_version = 1"));
 
   const SavedFleet fleet = LoadOrDie();
-  EXPECT_EQ(Query("PRAGMA user_version"), 2);
+  EXPECT_EQ(Query("PRAGMA user_version"), 3);
   EXPECT_EQ(fleet.server_epoch, 5u);
   EXPECT_EQ(Number(fleet.next_command), 102u + 4096);
   ASSERT_THAT(fleet.devices, SizeIs(1));

@@ -10,6 +10,7 @@
 #include "common/http_server.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/temp_dir.h"
+#include "server/testing/can_messages.h"
 #include "server/testing/sample_rows.h"
 #include "server/testing/test_fleet.h"
 #include "server/views.h"
@@ -201,6 +202,28 @@ TEST_F(StoreTest, CommandsComeBackWithTheirStepsUnlessNothingFollows) {
             std::get<v1::Segment>(batch.commands[1].body).SerializeAsString());
   ASSERT_THAT(command.steps, SizeIs(4));
   for (size_t i = 0; i < steps.size(); ++i) ExpectEqual(command.steps[i], steps[i]);
+}
+
+TEST_F(StoreTest, EveryKindOfCommandComesBackAsItWas) {
+  v1::Cancel cancel;
+  cancel.set_command_id(3);
+  const std::vector<CommandBody> bodies = {SampleCommand(1, 1).body, cancel, SendOf({"123#1122"}), TapOf({"123"}),
+                                           ClearOf()};
+  RowBatch batch{.devices = {SampleDevice(1, "a")}};
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    batch.commands.push_back(SampleCommand(i + 1, 1));
+    batch.commands.back().body = bodies[i];
+  }
+  ASSERT_TRUE(OpenOrDie()->Write({batch}).ok());
+  const SavedFleet fleet = LoadOrDie();
+  ASSERT_THAT(fleet.open_commands, SizeIs(bodies.size()));
+  const auto bytes = [](const CommandBody& body) {
+    return std::visit([](const auto& b) { return b.SerializeAsString(); }, body);
+  };
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    EXPECT_EQ(fleet.open_commands[i].row.body.index(), i);
+    EXPECT_EQ(bytes(fleet.open_commands[i].row.body), bytes(bodies[i]));
+  }
 }
 
 TEST_F(StoreTest, LivenessChangesAndBlocksAreRows) {

@@ -20,7 +20,9 @@ size_t BytesOf(const DeviceRow& row) {
   return sizeof(row) + row.block.samples.size() + row.entities.size() * sizeof(EntityRow);
 }
 size_t BytesOf(const EventRow& row) {
-  return sizeof(row) + row.event.name().size() + row.event.detail().size();
+  const v1::Dtc& dtc = row.event.dtc();
+  return sizeof(row) + row.event.name().size() + row.event.detail().size() + dtc.bus().size() + dtc.protocol().size() +
+         dtc.code().size() + dtc.status().size();
 }
 size_t BytesOf(const TelemetryRow& row) {
   return sizeof(row) + row.batch.size();
@@ -167,6 +169,7 @@ void StoreWriter::Written(std::vector<RowBatch>& batches) {
     MutexLock lock(mu_);
     if (!health_.error.empty()) LogInfo("store works again");
     health_.error.clear();
+    health_.counters = store_->counters();
     for (const RowBatch& batch : batches) {
       health_.committed_rows += batch.size();
       health_.waiting_bytes -= BytesOf(batch);

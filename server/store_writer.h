@@ -29,6 +29,7 @@ class StoreWriter {
     uint64_t dropped_rows = 0;
     uint64_t failed_writes = 0;
     size_t waiting_bytes = 0;
+    Store::Counters counters;
   };
 
   // `committed` gets the number of the newest batch that is on the disk, on the writer's thread.

@@ -12,7 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/testing/shared_fake_clock.h"
 #include "common/testing/temp_dir.h"
+#include "server/telemetry_slice.h"
 #include "server/testing/sample_rows.h"
+#include "server/testing/stream_messages.h"
 
 namespace fleet::server {
 namespace {
@@ -161,8 +163,8 @@ TEST_F(StoreWriterTest, OfWhatWaitsTheOldestHistoryIsDroppedAndCountedAndNothing
       batch.commands = {SampleCommand(number, 1)};
       batch.steps = {SampleStep(number, 0, v1::COMMAND_STATE_QUEUED)};
       batch.events = {{.device_row = 1, .epoch = 1, .seq = number, .received_unix_ms = kNeverOldMs}};
-      batch.telemetry = {
-          {.device_row = 1, .epoch = 1, .first_seq = number, .received_unix_ms = kNeverOldMs, .batch = "samples"}};
+      batch.telemetry = {SliceTelemetry(SamplesOf(1, number, number), {number, number})};
+      batch.telemetry[0].received_unix_ms = kNeverOldMs;
       batch.stream_accounts = {{.device_row = 1, .stream = v1::STREAM_EVENT, .epoch = static_cast<uint32_t>(number)}};
       writer_->Push(std::move(batch));
     }

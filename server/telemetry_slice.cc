@@ -3,18 +3,10 @@
 #include <algorithm>
 
 #include "server/ingest.h"
+#include "server/sample_times.h"
 
 namespace fleet::server {
 namespace {
-
-// Times as they come may be anything, so sums of them wrap like unsigned numbers do.
-uint64_t Plus(uint64_t sum, int64_t step) {
-  return sum + static_cast<uint64_t>(step);
-}
-
-int64_t Believable(uint64_t unix_ms) {
-  return std::clamp<int64_t>(static_cast<int64_t>(unix_ms), 0, kMaxUnixMs);
-}
 
 v1::TelemetryBatch Slice(const v1::TelemetryBatch& batch, int begin, int end) {
   v1::TelemetryBatch slice;
@@ -23,11 +15,11 @@ v1::TelemetryBatch Slice(const v1::TelemetryBatch& batch, int begin, int end) {
   slice.set_first_unix_ms(batch.first_unix_ms());
   slice.set_backlog(batch.backlog());
   *slice.mutable_signals() = batch.signals();
-  uint64_t since_first = 0;
-  for (int i = 0; i < begin; ++i) since_first = Plus(since_first, batch.after_ms(i));
+  uint64_t since_first = 0;  // wraps, as SampleTimes does
+  for (int i = 0; i < begin; ++i) since_first += static_cast<uint64_t>(batch.after_ms(i));
   for (int i = begin; i < end; ++i) {
     slice.add_signal(batch.signal(i));
-    slice.add_after_ms(static_cast<int64_t>(Plus(since_first, batch.after_ms(i))));
+    slice.add_after_ms(static_cast<int64_t>(since_first + static_cast<uint64_t>(batch.after_ms(i))));
     slice.add_value(batch.value(i));
     since_first = 0;  // of the others it is since the one before
   }
@@ -45,12 +37,12 @@ TelemetryRow SliceTelemetry(const v1::TelemetryBatch& batch, NumberRange part) {
                    .samples = part.count(),
                    .first_unix_ms = kMaxUnixMs,
                    .backlog = batch.backlog()};
-  uint64_t at = batch.first_unix_ms();
+  SampleTimes times(batch.first_unix_ms());
   for (int i = 0; i < end; ++i) {
-    at = Plus(at, batch.after_ms(i));
+    const int64_t at_unix_ms = times.Next(batch.after_ms(i));
     if (i < begin) continue;
-    row.first_unix_ms = std::min(row.first_unix_ms, Believable(at));
-    row.last_unix_ms = std::max(row.last_unix_ms, Believable(at));
+    row.first_unix_ms = std::min(row.first_unix_ms, at_unix_ms);
+    row.last_unix_ms = std::max(row.last_unix_ms, at_unix_ms);
   }
   const bool whole = begin == 0 && end == batch.value_size();
   row.batch = whole ? batch.SerializeAsString() : Slice(batch, begin, end).SerializeAsString();

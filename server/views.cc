@@ -1,10 +1,17 @@
 #include "server/views.h"
 
+#include <array>
+#include <type_traits>
+#include <variant>
+
 #include "absl/strings/str_cat.h"
 #include "common/segment_names.h"
+#include "server/can_views.h"
 
 namespace fleet::server {
 namespace {
+
+using server::Summary;  // of CAN orders
 
 double Millis(absl::Duration d) {
   return static_cast<double>(absl::ToInt64Milliseconds(d));
@@ -55,6 +62,20 @@ std::string Summary(const v1::Segment& s) {
                       s.mode() == v1::SEGMENT_MODE_APPEND ? ", appended" : "");
 }
 
+// CommandView::kind of each alternative of CommandBody.
+constexpr std::array<const char*, std::variant_size_v<CommandBody>> kKinds = {"segment", "cancel", "can_send",
+                                                                              "can_tap", "clear_dtcs"};
+
+template <typename BodyT>
+void SetBody(const BodyT& body, v1::CommandView& view) {
+  view.set_summary(Summary(body));
+  if constexpr (std::is_same_v<BodyT, v1::Segment> || std::is_same_v<BodyT, v1::Cancel>) {
+    view.set_entity_id(body.entity_id());
+  } else {
+    view.set_by(body.by());
+  }
+}
+
 // Replace is the mode that costs no bytes.
 std::optional<v1::SegmentMode> ModeOf(absl::string_view word) {
   if (word.empty() || word == "replace") return v1::SEGMENT_MODE_UNSPECIFIED;
@@ -102,12 +123,10 @@ v1::CommandView ViewOf(const CommandRow& row, const std::vector<CommandStepRow>&
   v1::CommandView view;
   view.set_command_id(absl::StrCat(Number(row.id)));
   view.set_device_id(std::string(device_id));
-  const auto* segment = std::get_if<v1::Segment>(&row.body);
-  view.set_kind(segment != nullptr ? "segment" : "cancel");
-  view.set_entity_id(segment != nullptr ? segment->entity_id() : std::get<v1::Cancel>(row.body).entity_id());
+  view.set_kind(kKinds[row.body.index()]);
   view.set_issued_unix_ms(static_cast<double>(row.issued_unix_ms));
   view.set_ttl_ms(static_cast<double>(row.ttl_ms));
-  view.set_summary(std::visit([](const auto& body) { return Summary(body); }, row.body));
+  std::visit([&view](const auto& body) { SetBody(body, view); }, row.body);
   for (const CommandStepRow& step : steps) {
     v1::CommandStepView& out = *view.add_steps();
     out.set_state(std::string(Name(step.state)));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tools/test.sh [PRESET]: installs the packages that are missing, builds everything and runs every test but the two minutes
-# of tools/chaos.sh, which .ci/run adds. The preset is release when none is named. Ends with a line of counts; exit code 0
+# of tools/chaos.sh and those in a virtual machine, which .ci/run adds. The preset is release when none is named. Ends with a line of counts; exit code 0
 # exactly when nothing failed.
 . "$(dirname "$0")/lib.sh"
 
@@ -17,6 +17,6 @@ trap end_step EXIT
 build "$preset"
 rm -f "$report"
 cd "$root/build/$preset"
-ctest --parallel 2 -LE chaos --output-on-failure --no-tests=error --output-junit "$report" </dev/null || [ -f "$report" ] ||
+ctest --parallel 2 -LE "chaos|vm" --output-on-failure --no-tests=error --output-junit "$report" </dev/null || [ -f "$report" ] ||
   fail "ctest did not run; try it by hand: ctest --test-dir build/$preset"
 /usr/bin/python3 "$root/tools/test_summary.py" "$report"

@@ -81,12 +81,6 @@ absl::StatusOr<std::optional<PlannedObd>> PlanObd(const v1::CanBusConfig& config
   return PlannedObd{.extended = config.obd() == "29bit", .pids = {}, .dtc_period = ToAbsl(config.dtc_period())};
 }
 
-// Said by the gateway itself.
-bool IsOwnTopic(absl::string_view topic) {
-  return topic == "diagnostics/dtc" || topic == "diagnostics/error_count" || topic == "diagnostics/health" ||
-         absl::StartsWith(topic, "gateway/") || absl::StartsWith(topic, "security/");
-}
-
 // Ten values missed; but what takes a second may be a busy machine.
 absl::Duration SilenceOf(const v1::CanSignalConfig& config, const SourceFacts& facts) {
   constexpr int kMissed = 10;
@@ -149,7 +143,7 @@ class Planner {
     if (!IsSignalName(topic)) {
       return Wrong("two or more parts of A-Z a-z 0-9 . _ - with / between them, at most ", kMaxSignalBytes, " bytes");
     }
-    if (IsReservedSignal(topic) || IsOwnTopic(topic)) return Wrong("the device itself publishes there");
+    if (IsReservedSignal(topic)) return Wrong("the device itself publishes there");
     const auto other = std::ranges::find(plan_.signals, topic, &SignalOptions::topic);
     if (other == plan_.signals.end()) return absl::OkStatus();
     return Wrong("can.signal ", other - plan_.signals.begin() + 1, " has it too");

@@ -325,11 +325,10 @@ TEST(CanPlan, SaysWhatIsWrongWithASignal) {
             "can.signal 2 (rpm): topic: two or more parts of A-Z a-z 0-9 . _ - with / between them, at most 64 bytes");
   EXPECT_EQ(signal("engine/rpm", "can0", ""), "can.signal 2 (engine/rpm): topic: can.signal 1 has it too");
   for (const char* own : {"command/ack", "can/can0/rx", "modbus/response", "gateway/uptime", "security/auth_failures",
-                          "diagnostics/dtc", "diagnostics/health"}) {
+                          "diagnostics/dtc", "diagnostics/fuse"}) {
     EXPECT_EQ(signal(own, "can0", ""),
               absl::StrCat("can.signal 2 (", own, "): topic: the device itself publishes there"));
   }
-  EXPECT_EQ(signal("diagnostics/fuse", "can0", ""), "OK");
   EXPECT_EQ(signal("a/b", "cna0", ""), "can.signal 2 (a/b): bus: there is no can.bus \"cna0\"; did you mean can0?");
   EXPECT_EQ(signal("a/b", "can0", "labels = \"0=N,0=P\"\n"), "can.signal 2 (a/b): labels: '0=N' and '0=P' overlap");
 }

@@ -41,7 +41,10 @@ void DtcBook::Report(const DtcSource& source, const std::vector<DtcSeen>& presen
     TellEvent(v1::EVENT_KIND_DTC_CLEARED, source, code.seen, code.first_unix_ms, code.last_unix_ms, effects);
   }
   std::erase_if(codes_, [](const Code& code) { return !code.present; });
-  has_report_ = true;
+  if (std::ranges::find(scanned_, source) == scanned_.end() && scanned_.size() < kMaxLamps) {
+    scanned_.push_back(source);
+    TellEvent(v1::EVENT_KIND_DTC_SCANNED, source, {}, now.unix_ms(), now.unix_ms(), effects);
+  }
   Publish(effects);
 }
 
@@ -90,7 +93,7 @@ void DtcBook::Note(const DtcSource& source, const DtcSeen& seen, Now now, CanEff
 }
 
 void DtcBook::Publish(CanEffects& effects) {
-  if (!has_report_) return;
+  if (scanned_.empty()) return;
   std::set<absl::string_view> codes;
   for (const Code& code : codes_) codes.insert(code.seen.code);
   const auto tell = [&](Text& told, std::string text) {

@@ -35,7 +35,8 @@ enum class DtcLamp : uint8_t {
 };
 
 // A code that is new, or has another status, is EVENT_KIND_DTC_SET; one that its source no longer has is
-// EVENT_KIND_DTC_CLEARED. A source that says nothing keeps its codes: silence is no repair.
+// EVENT_KIND_DTC_CLEARED. A source that says nothing keeps its codes: silence is no repair. The first report of each
+// source ends with EVENT_KIND_DTC_SCANNED: the book begins empty, and what an earlier life had told may be gone.
 //
 // Published below diagnostics/ at QoS 1, each when it has changed: `dtc`, the codes sorted with commas or `none`;
 // `error_count`, how many those are; `health`: `error` with a lamp of kError lit, `warning` with one of kWarning or any
@@ -86,7 +87,7 @@ class DtcBook {
   Text dtc_;
   Text error_count_;
   Text health_;
-  bool has_report_ = false;
+  std::vector<DtcSource> scanned_;  // have reported in this life; at most kMaxLamps
   uint64_t left_out_ = 0;
 };
 

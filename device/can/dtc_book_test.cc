@@ -31,11 +31,13 @@ class DtcBookTest : public testing::Test {
   }
   void Lamp(const DtcSource& source, DtcLamp lamp) { book_.ReportLamp(source, lamp, effects_); }
 
-  // "set P0133 stored of 2024", and what was published: "dtc=P0133". Empties both.
+  // "set P0133 stored of 2024", without those that say that a controller was scanned, and what was published:
+  // "dtc=P0133". Empties both.
   std::vector<std::string> Events() {
     std::vector<std::string> texts;
     for (const v1::Event& event : effects_.events) {
       EXPECT_EQ(event.name(), event.dtc().code());
+      if (event.kind() == v1::EVENT_KIND_DTC_SCANNED) continue;
       texts.push_back(absl::StrCat(event.kind() == v1::EVENT_KIND_DTC_SET ? "set " : "cleared ", event.dtc().code(),
                                    " ", event.dtc().status(), " of ", event.dtc().ecu()));
     }
@@ -90,6 +92,24 @@ TEST_F(DtcBookTest, ACodeIsToldWhenItComesAndWhenItGoes) {
   EXPECT_THAT(Events(), ElementsAre("cleared P0133 stored of 2024"));
   EXPECT_THAT(Published(), ElementsAre("dtc=none", "error_count=0", "health=ok"));
   EXPECT_EQ(book_.active(), 0u);
+}
+
+TEST_F(DtcBookTest, TheFirstReportOfAControllerEndsWithThatItWasScanned) {
+  const auto scanned = [this] {
+    std::vector<uint32_t> ecus;
+    for (const v1::Event& event : effects_.events) {
+      if (event.kind() == v1::EVENT_KIND_DTC_SCANNED) ecus.push_back(event.dtc().ecu());
+    }
+    return ecus;
+  };
+  Report(kEngine, {Stored("P0133")});
+  ASSERT_THAT(effects_.events, testing::SizeIs(2));
+  EXPECT_EQ(effects_.events[1].kind(), v1::EVENT_KIND_DTC_SCANNED) << "after its codes";
+  EXPECT_EQ(effects_.events[1].dtc().bus(), kEngine.bus);
+  EXPECT_EQ(effects_.events[1].dtc().protocol(), kEngine.protocol);
+  EXPECT_EQ(effects_.events[1].dtc().code(), "");
+  Report(kEngine, {});
+  EXPECT_THAT(scanned(), ElementsAre(kEngine.ecu)) << "once";
 }
 
 TEST_F(DtcBookTest, AnotherStatusIsNewsAndAnotherCountIsNot) {

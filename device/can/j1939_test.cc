@@ -161,6 +161,7 @@ class J1939ReaderTest : public ::testing::Test {
   std::vector<std::string> DtcEvents() {
     std::vector<std::string> events;
     for (const v1::Event& event : effects_.events) {
+      if (event.kind() == v1::EVENT_KIND_DTC_SCANNED) continue;
       events.push_back(absl::StrCat(event.kind() == v1::EVENT_KIND_DTC_SET ? "+" : "-", event.dtc().bus(), " ",
                                     event.dtc().ecu(), " ", event.name(), " ", event.dtc().count()));
     }

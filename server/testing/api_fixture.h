@@ -46,6 +46,7 @@ class ApiTest : public testing::Test {
                        .waiters = waiters_,
                        .reader = *reader_,
                        .watchers = watchers_,
+                       .taps = taps_,
                        .health = [this] { return health_; },
                        .metrics =
                            [this] {
@@ -61,6 +62,7 @@ class ApiTest : public testing::Test {
   ~ApiTest() override {
     StopLoop();
     watchers_.Close();
+    taps_.Close();
     waiters_.Close(fleet_->state.commands());
     http_->Stop();
   }
@@ -72,11 +74,14 @@ class ApiTest : public testing::Test {
   MonoTime Turn(Now now) {
     Changes& changes = fleet_->changes;
     for (CommandId id : std::exchange(changes.stops, {})) Send(id, now);
+    taps_.Tick(fleet_->state, changes, now);
     fleet_->Turn();
     for (CommandId id : std::exchange(changes.commands_due, {})) Send(id, now);
     waiters_.Tick(changes, fleet_->state.commands(), now.mono);
     changes.stored.clear();
-    if (changes.rows.empty() || !commits_) return std::min(fleet_->state.NextDue(), waiters_.NextDue());
+    if (changes.rows.empty() || !commits_) {
+      return std::min({fleet_->state.NextDue(), waiters_.NextDue(), taps_.NextDue()});
+    }
     const RowBatch rows = fleet_->TakeRows();
     EXPECT_TRUE(store_->Write({rows}).ok());
     watchers_.Publish(rows, fleet_->state, now);
@@ -173,9 +178,10 @@ class ApiTest : public testing::Test {
   Quarantine quarantine_;             // loop thread
   v1::Health health_;                 // loop thread
   Watchers watchers_;
-  CommandWaiters waiters_;  // loop thread
-  bool commits_ = true;     // loop thread
-  int sent_ = 0;            // frames; loop thread
+  TapStreams taps_{[this] { loop_.Wake(); }};  // loop thread
+  CommandWaiters waiters_;                     // loop thread
+  bool commits_ = true;                        // loop thread
+  int sent_ = 0;                               // frames; loop thread
   EventLoop loop_{clock_};
   std::unique_ptr<HttpServer> http_;
   std::thread thread_;

@@ -28,8 +28,13 @@ def event_batch(epoch, first, *names):
         wire.message({3: wire.message({1: 5, 2: 9, 4: name.encode()})}) for name in names)
 
 
-def telemetry_batch(epoch, first, *values):
-    return wire.message({1: epoch, 2: first, 4: b"chaos/a", 7: struct.pack(f"<{len(values)}d", *values)})
+def telemetry_batch(epoch, first, *values, signal=b"chaos/a"):
+    return wire.message({1: epoch, 2: first, 4: signal, 5: bytes(len(values)),
+                         7: struct.pack(f"<{len(values)}d", *values)})
+
+
+def telemetry_block(*values):
+    return wire.message({1: wire.varint(1), 2: bytes(len(values)), 4: struct.pack(f"<{len(values)}d", *values)})
 
 
 def receipt(stream, epoch, first, last):
@@ -79,11 +84,13 @@ class Case:
     def good_streams(self):
         for seq, name in enumerate(("a", "b", "c"), 1):
             self.event(seq, name)
-        self.sql("INSERT INTO telemetry VALUES (1, 1, 1, 1, 2, 0, 0, 0, 0, ?)", telemetry_batch(1, 1, 0.0, 1.0))
+        self.sql("INSERT INTO signal VALUES (1, 1, 'chaos/a', 1.0, 0)")
+        self.sql("INSERT INTO telemetry VALUES (1, 1, 1, 1, 2, 0, 0, 0, 0, ?)", telemetry_block(0.0, 1.0))
         self.sql("INSERT INTO stream_account VALUES (1, 1, 1, 3, 0, 0, 0, ?)", ranges(1, 3))
         self.sql("INSERT INTO stream_account VALUES (1, 2, 1, 2, 0, 0, 0, ?)", ranges(1, 2))
         self.heard(112.0, "rpi/pi-1/event", event_batch(1, 1, "a", "b", "c"))
         self.heard(112.1, "server/pi-1/receipt", receipt(1, 1, 1, 3))
+        self.heard(112.0, "rpi/pi-1/telemetry", telemetry_batch(1, 1, 0.0, 1.0))
         self.heard(112.1, "server/pi-1/receipt", receipt(2, 1, 1, 2))
         self.write("feed", t=111.9, t0=111.8, what="event", device="pi-1", status=204, name="a")
         self.write("feed", t=111.9, t0=111.8, what="telemetry", device="pi-1", status=204, values=[0, 1])
@@ -275,6 +282,14 @@ class Streams(CheckerTest):
     def test_an_event_that_is_stored_as_another(self):
         self.case.heard(115.0, "rpi/pi-1/event", event_batch(1, 2, "not b"))
         self.assert_found("receipted_is_stored_once", "was sent as .*not b.* and is stored as .*b")
+
+    def test_a_sample_that_is_stored_as_another(self):
+        self.case.heard(115.0, "rpi/pi-1/telemetry", telemetry_batch(1, 2, 7.0))
+        self.assert_found("receipted_is_stored_once", r"was sent as \('chaos/a', 7.0\) and is stored as .*1.0")
+
+    def test_a_sample_that_is_stored_under_another_name(self):
+        self.case.heard(115.0, "rpi/pi-1/telemetry", telemetry_batch(1, 2, 1.0, signal=b"chaos/b"))
+        self.assert_found("receipted_is_stored_once", r"was sent as \('chaos/b', 1.0\) and is stored as \('chaos/a'")
 
     def test_a_number_twice(self):
         self.case.event(3, "c")

@@ -1,7 +1,7 @@
 """What the server said it has it has, once; nothing is lost without being counted."""
 import collections
 
-from evidence import EVENT, TELEMETRY, events_of, receipt_ranges, samples_of, stored_numbers, values_of
+from evidence import EVENT, TELEMETRY, block_samples, events_of, receipt_ranges, samples_of, stored_numbers
 
 MEMORY_S = {"event": 2.0, "telemetry": 10.0}  # how long it may be only in an agent's memory while nothing is wrong
 
@@ -15,13 +15,14 @@ def stored_events(e):
 
 
 def stored_samples(e):
-    """{(device, epoch, seq): [value, ...]}"""
+    """{(device, epoch, seq): [(signal, value), ...]}"""
     stored = collections.defaultdict(list)
-    rows = e.rows("SELECT device, epoch, first_seq, samples, batch FROM telemetry")
-    for device, epoch, first, samples, batch in rows:
-        values = values_of(batch)
-        for index in range(max(samples, len(values))):
-            stored[e.names[device], epoch, first + index].append(values[index] if index < len(values) else None)
+    rows = e.rows("SELECT device, epoch, first_seq, samples, data FROM telemetry")
+    for device, epoch, first, count, data in rows:
+        samples = block_samples(data, e.signals)
+        for index in range(max(count, len(samples))):
+            sample = samples[index] if index < len(samples) else ("", None)
+            stored[e.names[device], epoch, first + index].append(sample)
     return stored
 
 
@@ -50,8 +51,7 @@ def numbers_are_unique(e):
     for topic, stored in (("event", stored_events(e)), ("telemetry", stored_samples(e))):
         facts[f"stored {topic}"] = sum(map(len, stored.values()))
         bad += [f"{topic} {key} is stored {len(rows)} times" for key, rows in sorted(stored.items()) if len(rows) > 1]
-        told = collections.Counter((key[0], rows[0][1] if topic == "event" else rows[0])
-                                   for key, rows in stored.items())
+        told = collections.Counter((key[0], rows[0][1]) for key, rows in stored.items())  # names and values
         bad += [f"{topic} {what} of {device} is stored {count} times" for (device, what), count in told.items()
                 if what != "" and count > 1]
     return bad, facts
@@ -61,7 +61,7 @@ def told_is_stored_or_counted(e):
     """What an agent has taken is stored, unless that agent was killed before it can have written it down."""
     bad, facts = [], collections.Counter()
     names = {(key[0], row[1]) for key, rows in stored_events(e).items() for row in rows}
-    values = {(key[0], value) for key, rows in stored_samples(e).items() for value in rows}
+    values = {(key[0], value) for key, rows in stored_samples(e).items() for _, value in rows}
     for line in e.feed:
         if not 200 <= line["status"] < 300:
             continue

@@ -53,16 +53,24 @@ def events_of(batch):
     return result
 
 
-def values_of(batch):
-    """The values of a TelemetryBatch, in order."""
-    data = b"".join(groups(wire.parse(batch), 7))
-    return list(struct.unpack(f"<{len(data) // 8}d", data))
+def named_values(names, index, values):
+    """[(signal, value)] of packed columns."""
+    return list(zip((names[number] for number in varints(index)), struct.unpack(f"<{len(values) // 8}d", values),
+                    strict=True))
 
 
 def samples_of(batch):
-    """{(epoch, seq): value} of a TelemetryBatch."""
-    one = dict(wire.parse(batch))
-    return {(one[1], one[2] + index): value for index, value in enumerate(values_of(batch))}
+    """{(epoch, seq): (signal, value)} of a TelemetryBatch."""
+    fields = wire.parse(batch)
+    one = dict(fields)
+    samples = named_values([name.decode() for name in groups(fields, 4)], one[5], one[7])
+    return {(one[1], one[2] + index): sample for index, sample in enumerate(samples)}
+
+
+def block_samples(data, names):
+    """[(signal, value)] of a TelemetryBlock; `names` of the numbers of signals."""
+    one = dict(wire.parse(data))
+    return named_values([names.get(number, "") for number in varints(one[1])], one[2], one[4])
 
 
 def receipt_ranges(receipt):
@@ -117,6 +125,7 @@ class Evidence:
         self.devices = json.loads((self.directory / "devices.json").read_text())["devices"]
         self.database = sqlite3.connect(f"file:{self.directory / 'server/fleet.db'}?mode=ro", uri=True)
         self.names = dict(self.rows("SELECT device, id FROM device"))
+        self.signals = dict(self.rows("SELECT number, name FROM signal"))
         self.commands = {row[0]: dict(zip(("id", "device", "kind", "body", "ttl_ms", "ended"), row)) for row in
                          self.rows("SELECT id, device, kind, body, ttl_ms, ended FROM command")}
         self.steps = collections.defaultdict(list)  # command: [(state, reason)]

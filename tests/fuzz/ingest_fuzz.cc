@@ -15,9 +15,9 @@
 namespace fleet::server {
 namespace {
 
-constexpr absl::string_view kTopics[] = {"rpi/a/heartbeat", "rpi/a/state",     "rpi/a/status",   "rpi/a/command/ack",
-                                         "rpi/a/event",     "rpi/a/telemetry", "rpi/a/ledger",   "rpi/b/heartbeat",
-                                         "rpi/b/state",     "rpi/b/status",    "rpi/b/telemetry"};
+constexpr absl::string_view kTopics[] = {"rpi/a/heartbeat", "rpi/a/state",     "rpi/a/status",    "rpi/a/command/ack",
+                                         "rpi/a/event",     "rpi/a/telemetry", "rpi/a/ledger",    "rpi/b/heartbeat",
+                                         "rpi/b/state",     "rpi/b/status",    "rpi/b/telemetry", "rpi/a/can/can0/rx"};
 
 class Input {
  public:

@@ -199,6 +199,7 @@ class ObdBench : public testing::Test {
   std::vector<std::string> Codes() {
     std::vector<std::string> codes;
     for (const v1::Event& event : std::exchange(effects_.events, {})) {
+      if (event.kind() == v1::EVENT_KIND_DTC_SCANNED) continue;
       codes.push_back(absl::StrCat(event.kind() == v1::EVENT_KIND_DTC_SET ? "+" : "-", event.name(), " ",
                                    event.dtc().status(), " ", ObdEcuText(event.dtc().ecu())));
     }
