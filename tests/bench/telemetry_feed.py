@@ -1,4 +1,5 @@
 """The telemetry that the benchmarks feed a device: 20 signals at 1 Hz and one at 10 Hz, and what the server stored of it."""
+import collections
 import contextlib
 import http.client
 import json
@@ -71,32 +72,27 @@ def varints(data):
     return values
 
 
-def decode_batch(data):
-    """A TelemetryBatch as [(signal, unix ms, value)]."""
-    at, names, index, after, values = 0, [], [], [], []
+def decode_block(data, at, names):
+    """A TelemetryBlock as [(signal, unix ms, value)]; `names` of the numbers of signals."""
+    columns = collections.defaultdict(bytes)
     for number, field in wire.parse(data):
-        if number == 3:
-            at = field
-        elif number == 4:
-            names.append(field.decode())
-        elif number == 5:
-            index += varints(field)
-        elif number == 6:
-            after += [value >> 1 ^ -(value & 1) for value in varints(field)]
-        elif number == 7:
-            values += struct.unpack(f"<{len(field) // 8}d", field)
+        columns[number] += field
+    signals, index = varints(columns[1]), varints(columns[2])
+    after = [value >> 1 ^ -(value & 1) for value in varints(columns[3])]
+    values = struct.unpack(f"<{len(columns[4]) // 8}d", columns[4])
     samples = []
-    for signal, delta, value in zip(index, after, values):
+    for signal, delta, value in zip(index, after, values, strict=True):
         at += delta
-        samples.append((names[signal], at, value))
+        samples.append((names[signals[signal]], at, value))
     return samples
 
 
 def stored_samples(database_file):
     """Every sample in the server's database, as often as it is there."""
     with contextlib.closing(sqlite3.connect(f"file:{database_file}?mode=ro", uri=True, timeout=10)) as database:
-        return [sample for (batch,) in database.execute("SELECT batch FROM telemetry ORDER BY block")
-                for sample in decode_batch(batch)]
+        names = dict(database.execute("SELECT number, name FROM signal"))
+        blocks = database.execute("SELECT data, first_unix_ms FROM telemetry ORDER BY block")
+        return [sample for data, at in blocks for sample in decode_block(data, at, names)]
 
 
 def stored_count(database_file):

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/config.h"
+#include "common/nearest.h"
 #include "common/status_macros.h"
 #include "fleet/v1/config.pb.h"
 #include "tools/fleetctl/client.h"
@@ -28,6 +29,8 @@ constexpr char kFooter[] =
     "  fleetctl stop --all\n"
     "  fleetctl history pi-1 2 --since 10m --output json\n"
     "  fleetctl ledger\n"
+    "  fleetctl telemetry van-7 engine/rpm --since 10m --output csv\n"
+    "  fleetctl can dump van-7 can0 --filter 7E8:7F8\n"
     "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 server not reachable\n"
     "Completion: source <(fleetctl completion bash)";
 
@@ -58,18 +61,30 @@ absl::StatusOr<v1::CtlConfig> MakeConfig(const Words& words, const Environment& 
   return config;
 }
 
+bool HasCsv(const Verb& verb) {
+  return std::holds_alternative<TelemetryVerb>(verb) || std::holds_alternative<DtcVerb>(verb);
+}
+
+absl::StatusOr<OutputFormat> ParseFormat(const std::string& text) {
+  if (text == "table") return OutputFormat::kTable;
+  if (text == "json") return OutputFormat::kJson;
+  if (text == "csv") return OutputFormat::kCsv;
+  return absl::InvalidArgumentError(absl::StrCat("--output is table or json, of telemetry and dtc also csv; got '",
+                                                 text, "'", DidYouMean(text, {"table", "json", "csv"})));
+}
+
 absl::StatusOr<CommandLine> MakeCommandLine(const std::string& verb_name, const Words& words,
                                             const Environment& environment) {
   ASSIGN_OR_RETURN(v1::CtlConfig config, MakeConfig(words, environment));
   while (!config.server().empty() && config.server().back() == '/') config.mutable_server()->pop_back();
   RETURN_IF_ERROR(CheckServerUrl(config.server()));
-  if (config.output() != "table" && config.output() != "json") {
-    return absl::InvalidArgumentError(absl::StrCat("--output is table or json; got '", config.output(), "'"));
-  }
+  ASSIGN_OR_RETURN(const OutputFormat format, ParseFormat(config.output()));
   ASSIGN_OR_RETURN(Verb verb, MakeVerb(verb_name, words));
-  return CommandLine{.server = config.server(),
-                     .format = config.output() == "json" ? OutputFormat::kJson : OutputFormat::kTable,
-                     .verb = std::move(verb)};
+  if (format == OutputFormat::kCsv && !HasCsv(verb)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("csv is there for telemetry and dtc; ", verb_name, " has --output table and json"));
+  }
+  return CommandLine{.server = config.server(), .format = format, .verb = std::move(verb)};
 }
 
 void AddAll(CLI::App& app, Words& words) {
@@ -77,7 +92,8 @@ void AddAll(CLI::App& app, Words& words) {
   app.add_option("--config", words.config, "TOML file with the keys server and output")->type_name("FILE");
   app.add_option("--server", words.server, "Server to ask [http://127.0.0.1:8080, or environment FLEET_SERVER]")
       ->type_name("URL");
-  app.add_option("--output", words.output, "table for people, json for programs [table, or environment FLEET_OUTPUT]")
+  app.add_option("--output", words.output,
+                 "table for people, json for programs, csv of telemetry and dtc [table, or environment FLEET_OUTPUT]")
       ->type_name("FORMAT");
   app.fallthrough();  // so that these are accepted after the verb too
   app.require_subcommand(1);
@@ -90,9 +106,25 @@ Finished Mistake(absl::string_view what, absl::string_view verb_name) {
   return {.exit_code = 2, .out = "", .err = absl::StrCat("fleetctl: ", what, "; see fleetctl", of_verb, " --help\n")};
 }
 
+// "can dump"
 std::string VerbName(const CLI::App& app) {
   const std::vector<CLI::App*> verbs = app.get_subcommands();
-  return verbs.empty() ? "" : verbs.front()->get_name();
+  if (verbs.empty()) return "";
+  const std::string below = VerbName(*verbs.front());
+  return absl::StrCat(verbs.front()->get_name(), below.empty() ? "" : " ", below);
+}
+
+// What the library found wrong; of a verb that does not exist it says only that one is missing.
+std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (deepest->get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
+  std::vector<std::string> names;
+  for (const CLI::App* verb : deepest->get_subcommands([](const CLI::App* v) { return !v->get_group().empty(); })) {
+    names.push_back(verb->get_name());
+  }
+  return absl::StrCat("there is no '", unknown.front(), "'", DidYouMean(unknown.front(), names));
 }
 
 // The library says how it ends by exceptions. A value: there is nothing to run.
@@ -102,7 +134,7 @@ std::optional<Finished> Parse(CLI::App& app, std::vector<std::string> args) {
     app.parse(std::move(args));
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) return Mistake(error.what(), VerbName(app));
+    if (error.get_exit_code() != 0) return Mistake(WhatIsWrong(app, error), VerbName(app));
     std::ostringstream out;
     app.exit(error, out, out);
     return Finished{.exit_code = 0, .out = out.str(), .err = ""};

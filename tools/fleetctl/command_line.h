@@ -77,13 +77,45 @@ struct QuarantineVerb {
   uint32_t limit = 0;
   bool raw = false;  // the bytes, also of what can be decoded
 };
+struct TelemetryVerb {
+  std::string device;
+  std::vector<std::string> signals;  // empty: all
+  absl::Duration since;              // zero: not from the past
+  bool follow = false;               // neither: the newest of each
+};
+struct DtcVerb {
+  std::string device;  // empty: of all
+  bool all = false;    // those too that are not set any more
+};
+struct ClearDtcsVerb {
+  std::string device;
+  std::string bus;
+};
+struct CanDumpVerb {
+  std::string device;
+  std::string bus;
+  v1::CanTapRequest tap;
+  bool log = false;  // lines of candump -L
+};
+struct CanSendVerb {
+  std::string device;
+  std::string bus;
+  v1::CanSendRequest request;
+};
+struct CanBridgeVerb {
+  std::string device;
+  std::string bus;
+  std::string to;  // as OpenCanBus takes it
+  v1::CanTapRequest tap;
+};
 struct CompletionVerb {};
 struct DeviceIdsVerb {};  // for the completion script
 using Verb = std::variant<StatusVerb, DevicesVerb, DeviceVerb, SegmentVerb, GroupVerb, CommandsVerb, CommandVerb,
                           ReconcileVerb, CancelVerb, StopVerb, WatchVerb, HistoryVerb, LivenessVerb, LedgerVerb,
-                          EventsVerb, QuarantineVerb, CompletionVerb, DeviceIdsVerb>;
+                          EventsVerb, QuarantineVerb, TelemetryVerb, DtcVerb, ClearDtcsVerb, CanDumpVerb, CanSendVerb,
+                          CanBridgeVerb, CompletionVerb, DeviceIdsVerb>;
 
-enum class OutputFormat { kTable, kJson };
+enum class OutputFormat { kTable, kJson, kCsv };  // csv: of telemetry and dtc only
 
 struct CommandLine {
   std::string server;

@@ -9,24 +9,31 @@ constexpr char kBash[] = R"script(# Completion of fleetctl's words in bash: sour
 _fleetctl() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local verbs="status devices device segment commands command cancel stop watch history events ledger quarantine"
-  verbs="$verbs completion"
-  local verb= word words= i
+  verbs="$verbs telemetry dtc can completion"
+  local verb= sub= word words= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
-    if [[ $word != -* && " $verbs " == *" $word "* ]]; then verb=$word; break; fi
+    if [[ $word != -* && " $verbs " == *" $word "* ]]; then verb=$word; sub=${COMP_WORDS[i+1]}; break; fi
   done
+  # A word that is still being typed is none yet.
+  ((i + 1 < COMP_CWORD)) && [[ "$verb $sub" =~ ^(can (dump|send|bridge)|dtc clear)$ ]] && verb="$verb $sub"
 
   case $prev in
-    --output) words="table json" ;;
+    --output) words="table json csv" ;;
     --type) words="line arc_left arc_right hold" ;;
     --mode) words="replace append" ;;
     --since) words="1m 10m 1h 24h" ;;
+    --for) words="1m 10m 1h" ;;
+    --to) [[ $verb == "can bridge" ]] || return; words="vcan0 slcan-pty" ;;
     --config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-    --server|--from|--to|--v0|--v1|--ttl|--limit|--entity|--at-once) return ;;
+    --server|--filter|--from|--v0|--v1|--ttl|--limit|--entity|--at-once) return ;;
     --devices) words=$(_fleetctl_devices)
       # A list: what stands before the last comma stays.
       if [[ $cur == *,* ]]; then COMPREPLY=($(compgen -P "${cur%,*}," -W "$words" -- "${cur##*,}")); return; fi ;;
-    --device|device|segment|watch|history|stop|events|ledger) [[ $cur != -* ]] && words=$(_fleetctl_devices) ;;
+    dtc) [[ $cur != -* ]] && words="clear $(_fleetctl_devices)" ;;
+    can) words="dump send bridge" ;;
+    --device|device|segment|watch|history|stop|events|ledger|telemetry|dump|send|bridge|clear)
+      [[ $cur != -* ]] && words=$(_fleetctl_devices) ;;
     completion) words="bash" ;;
   esac
   if [[ -z $words ]]; then
@@ -41,6 +48,10 @@ _fleetctl() {
       history) words="--since --liveness --limit" ;;
       events) words="--limit" ;;
       quarantine) words="--limit --raw" ;;
+      telemetry) words="--since --follow" ;;
+      dtc) words="--all" ;;
+      "can dump") words="--filter --for --log" ;;
+      "can bridge") words="--to --filter --for" ;;
     esac
     words="$words --server --output --config --help"
   fi

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "common/http_server.h"
 #include "common/status_macros.h"
@@ -11,9 +13,10 @@ using Column = Table::Column;
 constexpr Table::Align kRight = Table::Align::kRight;
 
 Colour ColourOf(absl::string_view kind) {
-  if (kind == "fail_safe_on" || kind == "spool_failed" || kind == "spool_damaged") return Colour::kRed;
-  if (kind == "records_dropped" || kind == "stopped") return Colour::kYellow;
-  return Colour::kNone;
+  static const std::set<absl::string_view> kRed = {"fail_safe_on", "spool_failed", "spool_damaged",
+                                                   "dtc_set",      "can_down",     "can_bus_off"};
+  static const std::set<absl::string_view> kYellow = {"records_dropped", "stopped", "can_dropped", "canopen_emcy"};
+  return kRed.contains(kind) ? Colour::kRed : kYellow.contains(kind) ? Colour::kYellow : Colour::kNone;
 }
 
 std::string EventTable(const v1::EventList& list, const Session& session) {

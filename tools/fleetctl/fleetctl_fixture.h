@@ -40,12 +40,34 @@ class ShortSource : public EventSource {
   const std::vector<Item> items_;
 };
 
+// Gives out what it was made with; then `at_end` runs, and it ends.
+class TapSource : public EventSource {
+ public:
+  TapSource(std::vector<v1::CanTapEvent> events, std::function<void()> at_end)
+      : events_(std::move(events)), at_end_(std::move(at_end)) {}
+  bool Next(absl::Duration, std::vector<Item>& out) override {
+    for (const v1::CanTapEvent& event : events_) {
+      out.push_back(
+          {.event = event.has_end() ? "end" : "frames", .data = std::string(absl::StripSuffix(ToJson(event), "\n"))});
+    }
+    if (events_.empty() && at_end_ != nullptr) at_end_();
+    const bool more = !events_.empty() && at_end_ != nullptr;
+    events_.clear();
+    return more;
+  }
+
+ private:
+  std::vector<v1::CanTapEvent> events_;
+  const std::function<void()> at_end_;
+};
+
 // Stands for a server. Each path has a handler, or 404.
 class FakeServer {
  public:
   FakeServer() : http_(*HttpServer::Bind({.listen = "127.0.0.1:0"})) {
     const auto answer = [this](const HttpRequest& request) { return Answer(request); };
     http_->Stream("/api/v1/stream", [this](const HttpRequest&) { return NextStream(); });
+    http_->Stream("/api/v1/taps/17/stream", [this](const HttpRequest&) { return NextTap(); });
     http_->Get("/api/.*", answer);
     http_->Post("/api/.*", answer);
     http_->Start();
@@ -64,6 +86,13 @@ class FakeServer {
     MutexLock lock(mu_);
     streams_ = std::move(streams);
     at_end_ = std::move(at_end);
+  }
+
+  // What the readers of tap 17 get, one after the other; at the end of each `at_end` runs. Then there is no such tap.
+  void OnTap(std::vector<std::vector<v1::CanTapEvent>> taps, std::function<void()> at_end = nullptr) {
+    MutexLock lock(mu_);
+    taps_ = std::move(taps);
+    at_tap_end_ = std::move(at_end);
   }
 
   std::string url() const { return absl::StrCat("http://127.0.0.1:", http_->port()); }
@@ -96,11 +125,20 @@ class FakeServer {
     return std::make_unique<ShortSource>(std::move(items));
   }
 
+  absl::StatusOr<std::unique_ptr<EventSource>> NextTap() {
+    MutexLock lock(mu_);
+    if (tapped_ == taps_.size()) return absl::NotFoundError("no tap 17 is open");
+    return std::make_unique<TapSource>(taps_[tapped_++], at_tap_end_);
+  }
+
   Mutex mu_;
   std::map<std::string, HttpServer::Handler> handlers_ ABSL_GUARDED_BY(mu_);
   std::vector<std::vector<v1::StreamEvent>> streams_ ABSL_GUARDED_BY(mu_);
   size_t opened_ ABSL_GUARDED_BY(mu_) = 0;
   std::function<void()> at_end_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::vector<v1::CanTapEvent>> taps_ ABSL_GUARDED_BY(mu_);
+  size_t tapped_ ABSL_GUARDED_BY(mu_) = 0;
+  std::function<void()> at_tap_end_ ABSL_GUARDED_BY(mu_);
   const std::unique_ptr<HttpServer> http_;
 };
 
@@ -123,7 +161,8 @@ class FleetctlTest : public ::testing::Test {
                     .format = line.format,
                     .screen = screen_,
                     .redraw_period = absl::Milliseconds(1),
-                    .poll_period = absl::Milliseconds(1)};
+                    .poll_period = absl::Milliseconds(1),
+                    .follow_period = absl::Milliseconds(1)};
     return RunVerb(session, line.verb);
   }
 

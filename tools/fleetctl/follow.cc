@@ -66,6 +66,11 @@ std::string WhyOf(const v1::CommandView& command) {
   return WhyOfStep(command.steps(command.steps_size() - 1));
 }
 
+std::string StateAndWhy(const v1::CommandView& command) {
+  const std::string why = WhyOf(command);
+  return absl::StrCat(command.state(), why.empty() ? "" : ": ", why);
+}
+
 void PrintCommand(Session& session, const v1::CommandView& command) {
   if (session.json()) return;
   session.screen.out << Printable(absl::StrCat("command ", command.command_id(), " to ", TargetOf(command), ": ",

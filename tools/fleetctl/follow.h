@@ -17,6 +17,8 @@ ExitCode CodeFor(const v1::CommandView& command);
 std::string CommandPath(absl::string_view command_id);
 // The last step's reason and detail: "unknown_entity: no entity 9". Empty when it went well.
 std::string WhyOf(const v1::CommandView& command);
+// "rejected: unknown_entity: no entity 9"
+std::string StateAndWhy(const v1::CommandView& command);
 
 // Who and what, and each step with its milliseconds. Nothing in JSON.
 void PrintCommand(Session& session, const v1::CommandView& command);

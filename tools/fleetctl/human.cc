@@ -1,6 +1,8 @@
 #include "tools/fleetctl/human.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -54,6 +56,19 @@ std::string Degrees(int32_t mdeg) {
 
 std::string Speed(int32_t vx_mm_s, int32_t vy_mm_s) {
   return absl::StrFormat("%.3f m/s", std::hypot(vx_mm_s, vy_mm_s) / 1000.0);
+}
+
+std::string Decimal(double number) {
+  const double size = std::abs(number);
+  const bool plain = size == 0 || (size >= 1e-5 && size < 1e15);
+  std::array<char, 40> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number,
+                                 plain ? std::chars_format::fixed : std::chars_format::general);
+  return std::string(text.data(), end.ptr);
+}
+
+std::string IsoTime(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", time, absl::UTCTimeZone());
 }
 
 std::string Count(double whole_number) {

@@ -27,9 +27,13 @@ std::string HumanSkew(double skew_ms);
 // Milliseconds since a command was issued: "12.3 ms", as wide as a minute needs.
 std::string HumanStepTime(double since_issue_ms);
 
-std::string Metres(int32_t mm);                          // 1.250 m
-std::string Degrees(int32_t mdeg);                       // 45.0 deg
-std::string Speed(int32_t vx_mm_s, int32_t vy_mm_s);     // 0.500 m/s, the length of the vector
+std::string Metres(int32_t mm);                       // 1.250 m
+std::string Degrees(int32_t mdeg);                    // 45.0 deg
+std::string Speed(int32_t vx_mm_s, int32_t vy_mm_s);  // 0.500 m/s, the length of the vector
+// The shortest decimal that reads back as the same number: 3500, 0.1, 1e+30.
+std::string Decimal(double number);
+// ISO 8601 with milliseconds, in UTC: 2026-03-01T14:03:22.123Z.
+std::string IsoTime(absl::Time time);
 std::string Count(double whole_number);                  // 12345
 std::string Plural(double count, absl::string_view of);  // 1 device, 3 devices
 

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/ids.h"
 #include "common/status_macros.h"
 #include "tools/fleetctl/words.h"
 
@@ -16,20 +15,6 @@ namespace {
 
 constexpr uint32_t kMaxListed = 1'000'000;
 constexpr int kMaxAtOnce = 200;
-constexpr absl::Duration kLongAgo = absl::Hours(24 * 3660);
-
-absl::StatusOr<std::string> CheckDevice(const std::string& text) {
-  ASSIGN_OR_RETURN(const DeviceId id, DeviceId::Parse(text));
-  return id.str();
-}
-
-// `what` is for the message: "--v0" or "ENTITY".
-absl::StatusOr<int64_t> ParseWhole(absl::string_view what, absl::string_view text, int64_t min, int64_t max) {
-  int64_t value = 0;
-  if (absl::SimpleAtoi(text, &value) && value >= min && value <= max) return value;
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, " wants a whole number from ", min, " to ", max, "; got '", text, "'"));
-}
 
 struct Point {
   int32_t x_mm = 0;
@@ -44,13 +29,6 @@ absl::StatusOr<Point> ParsePoint(absl::string_view what, absl::string_view text)
   }
   return absl::InvalidArgumentError(
       absl::StrCat(what, " wants X,Y in whole millimetres, such as -100,20; got '", text, "'"));
-}
-
-absl::StatusOr<absl::Duration> ParsePositive(absl::string_view what, const std::string& text, absl::Duration max) {
-  absl::Duration duration;
-  if (absl::ParseDuration(text, &duration) && duration >= absl::Milliseconds(1) && duration <= max) return duration;
-  return absl::InvalidArgumentError(absl::StrCat(what, " wants a duration from 1ms to ", absl::FormatDuration(max),
-                                                 ", such as 500ms, 5s or 10m; got '", text, "'"));
 }
 
 absl::StatusOr<uint32_t> ParseEntity(absl::string_view what, const std::string& text) {
@@ -97,12 +75,6 @@ absl::StatusOr<v1::SegmentRequest> MakeSegment(const Words& words, const std::st
   if (words.mode != "replace") request.set_mode(words.mode);
   request.set_queue(words.queue);
   return request;
-}
-
-// Empty stays empty: of all.
-absl::StatusOr<std::string> MaybeDevice(const std::string& text) {
-  if (text.empty()) return text;
-  return CheckDevice(text);
 }
 
 absl::StatusOr<std::string> ParseCommandId(const std::string& text) {
@@ -250,11 +222,18 @@ absl::StatusOr<Verb> MakeVerb(const std::string& name, const Words& words) {
       {"segment", MakeSegmentVerb},
       {"commands", MakeCommands},
       {"command", MakeCommand},
+      {"command reconcile", MakeCommand},
       {"cancel", MakeCancel},
       {"stop", MakeStop},
       {"history", MakeHistory},
       {"events", MakeEvents},
       {"quarantine", MakeQuarantine},
+      {"telemetry", MakeTelemetry},
+      {"dtc", MakeDtc},
+      {"dtc clear", MakeClearDtcs},
+      {"can dump", MakeCanDump},
+      {"can send", MakeCanSend},
+      {"can bridge", MakeCanBridge},
       {"completion", MakeCompletion},
   };
   const auto found = kMakers.find(name);

@@ -11,6 +11,8 @@ namespace {
 
 constexpr char kVerbFooter[] =
     "Every verb takes --server URL, --output table|json and --config FILE too: fleetctl --help";
+constexpr char kCsvFooter[] =
+    "Every verb takes --server URL and --config FILE too, this one --output table|json|csv: fleetctl --help";
 
 // A verb with lines of examples below its options.
 CLI::App* Add(CLI::App& app, const char* name, const char* what, const std::string& examples = "") {
@@ -123,6 +125,67 @@ void AddAccounts(CLI::App& app, Words& words) {
   quarantine->add_flag("--raw", words.raw, "All bytes that were kept, also of what can be decoded");
 }
 
+void AddTelemetry(CLI::App& app, Words& words) {
+  CLI::App* telemetry = Add(app, "telemetry", "Show the signals of a device: the newest values, or what they were");
+  telemetry->footer(absl::StrCat("Examples:\n",
+                                 "  fleetctl telemetry van-7\n"
+                                 "  fleetctl telemetry van-7 engine/rpm --since 10m --follow\n"
+                                 "  fleetctl telemetry van-7 --since 24h --output csv > day.csv\n",
+                                 kCsvFooter));
+  AddDevice(telemetry, words, "Device id")->required();
+  telemetry->add_option("SIGNAL", words.signals, "Only these, such as engine/rpm")->type_name("");
+  telemetry->add_option("--since", words.since, "All values from so far back")->type_name("DURATION");
+  telemetry->add_flag("--follow", words.follow, "Go on with values as they are stored, until Ctrl-C");
+}
+
+void AddBus(CLI::App* verb, Words& words, std::string& device) {
+  verb->add_option("DEVICE", device, "Device id")->type_name("")->required();
+  verb->add_option("BUS", words.bus, "Name of the bus in the device's configuration")->type_name("")->required();
+}
+
+void AddDtc(CLI::App& app, Words& words) {
+  CLI::App* dtc = Add(app, "dtc", "List trouble codes that are set, newest first, or clear them");
+  dtc->footer(absl::StrCat("Examples:\n",
+                           "  fleetctl dtc van-7 --all\n"
+                           "  fleetctl dtc clear van-7 can0\n",
+                           kCsvFooter));
+  AddDevice(dtc, words, "Only of this device");
+  dtc->add_flag("--all", words.all, "Those too that are not set any more");
+  AddBus(Add(*dtc, "clear", "Ask the controllers on a bus to clear their trouble codes, and wait for the end"), words,
+         words.clear_device);
+}
+
+void AddTap(CLI::App* verb, Words& words, const char* how_long) {
+  verb->add_option("--filter", words.filters, "Only frames of this id under this mask, in hex; may be said again")
+      ->type_name("ID[:MASK]")
+      ->allow_extra_args(false);
+  verb->add_option("--for", words.for_time, how_long)->type_name("DURATION");
+}
+
+void AddCan(CLI::App& app, Words& words) {
+  CLI::App* can = Add(app, "can", "Frames of a CAN bus in a vehicle: dump, send, bridge");
+  can->require_subcommand(1);
+  CLI::App* dump = Add(*can, "dump", "Print the frames of a bus as candump does, until Ctrl-C",
+                       "  fleetctl can dump van-7 can0 --filter 7E8:7F8 --for 10m\n"
+                       "  fleetctl can dump van-7 can0 --log > drive.log\n");
+  AddBus(dump, words, words.device);
+  AddTap(dump, words, "How long [1m]");
+  dump->add_flag("--log", words.log, "Lines with times, as candump -L; canplayer reads them");
+  CLI::App* send = Add(*can, "send", "Put frames on a bus, all or none, and wait for the end",
+                       "  fleetctl can send van-7 can0 7DF#02010C\n"
+                       "  fleetctl can send van-7 can0 123#11.22 18FEF100#R 124##1AABBCC\n");
+  AddBus(send, words, words.device);
+  send->add_option("FRAME", words.frames, "ID#DATA as cansend takes it, at most 64")->type_name("")->required();
+  CLI::App* bridge = Add(*can, "bridge", "Join a bus with one of this machine, both ways, until Ctrl-C",
+                         "  fleetctl can bridge van-7 can0 --to vcan0\n"
+                         "  fleetctl can bridge van-7 can0 --to slcan-pty:/tmp/van-7\n");
+  AddBus(bridge, words, words.device);
+  bridge->add_option("--to", words.to, "vcan0, or slcan-pty[:LINK] for programs that speak slcan")
+      ->type_name("BUS")
+      ->required();
+  AddTap(bridge, words, "How long [10m]");
+}
+
 }  // namespace
 
 void AddVerbs(CLI::App& app, Words& words) {
@@ -132,6 +195,9 @@ void AddVerbs(CLI::App& app, Words& words) {
   AddCancels(app, words);
   AddPast(app, words);
   AddAccounts(app, words);
+  AddTelemetry(app, words);
+  AddDtc(app, words);
+  AddCan(app, words);
   Add(app, "completion", "Print a script that completes fleetctl's words", "  source <(fleetctl completion bash)\n")
       ->add_option("SHELL", words.shell, "bash")
       ->type_name("")

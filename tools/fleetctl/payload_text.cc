@@ -34,6 +34,13 @@ std::unique_ptr<google::protobuf::Message> MessageOf(DeviceTopic topic) {
   return nullptr;
 }
 
+// Null: what such a topic carries is not known.
+std::unique_ptr<google::protobuf::Message> MessageOf(absl::string_view topic) {
+  if (ParseCanRxTopic(topic)) return std::make_unique<v1::CanBatch>();
+  const std::optional<ParsedDeviceTopic> parsed = ParseDeviceTopic(topic);
+  return parsed ? MessageOf(parsed->topic) : nullptr;
+}
+
 std::string DumpLine(size_t offset, absl::string_view bytes) {
   std::string hex, text;
   for (const char c : bytes) {
@@ -46,10 +53,8 @@ std::string DumpLine(size_t offset, absl::string_view bytes) {
 }  // namespace
 
 std::optional<std::string> DecodePayload(absl::string_view topic, absl::string_view payload) {
-  const std::optional<ParsedDeviceTopic> parsed = ParseDeviceTopic(topic);
-  if (!parsed || payload.empty()) return std::nullopt;
-  const std::unique_ptr<google::protobuf::Message> message = MessageOf(parsed->topic);
-  if (message == nullptr) return std::nullopt;
+  const std::unique_ptr<google::protobuf::Message> message = MessageOf(topic);
+  if (message == nullptr || payload.empty()) return std::nullopt;
   if (!message->ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return std::nullopt;
   return absl::StrCat(message->GetDescriptor()->name(), " {", message->ShortDebugString(), "}");
 }

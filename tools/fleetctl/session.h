@@ -37,8 +37,9 @@ struct Session {
   absl::TimeZone zone;
   OutputFormat format = OutputFormat::kTable;
   Screen screen;
-  absl::Duration redraw_period = absl::Seconds(1);      // of --watch
-  absl::Duration poll_period = absl::Milliseconds(20);  // between rounds of asking what became of many commands
+  absl::Duration redraw_period = absl::Seconds(1);         // of --watch
+  absl::Duration poll_period = absl::Milliseconds(20);     // between rounds of asking what became of many commands
+  absl::Duration follow_period = absl::Milliseconds(500);  // of telemetry --follow
 
   bool json() const { return format == OutputFormat::kJson; }
   Here here() const { return {.now = clock.Read().wall, .zone = zone}; }

@@ -13,6 +13,10 @@ absl::Status WithHint(const absl::Status& error, const Verb& verb) {
   const auto* cancel = std::get_if<CancelVerb>(&verb);
   const bool of_command = std::holds_alternative<CommandVerb>(verb) || std::holds_alternative<ReconcileVerb>(verb) ||
                           (cancel != nullptr && !cancel->command.empty());
+  if (const auto* telemetry = std::get_if<TelemetryVerb>(&verb); telemetry != nullptr && !telemetry->signals.empty()) {
+    return absl::NotFoundError(absl::StrCat(error.message(), "; fleetctl devices lists devices, fleetctl telemetry ",
+                                            telemetry->device, " its signals"));
+  }
   const absl::string_view list = of_command ? "commands" : "devices";
   return absl::NotFoundError(absl::StrCat(error.message(), "; fleetctl ", list, " lists what there is"));
 }

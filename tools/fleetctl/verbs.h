@@ -36,6 +36,16 @@ absl::StatusOr<ExitCode> Run(Session& session, const LedgerVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const EventsVerb& verb);
 // quarantine_verb.cc
 absl::StatusOr<ExitCode> Run(Session& session, const QuarantineVerb& verb);
+// telemetry_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const TelemetryVerb& verb);
+// dtc_verbs.cc
+absl::StatusOr<ExitCode> Run(Session& session, const DtcVerb& verb);
+absl::StatusOr<ExitCode> Run(Session& session, const ClearDtcsVerb& verb);
+// can_verbs.cc
+absl::StatusOr<ExitCode> Run(Session& session, const CanDumpVerb& verb);
+absl::StatusOr<ExitCode> Run(Session& session, const CanSendVerb& verb);
+// bridge_verb.cc
+absl::StatusOr<ExitCode> Run(Session& session, const CanBridgeVerb& verb);
 // watch.cc
 absl::StatusOr<ExitCode> Run(Session& session, const WatchVerb& verb);
 // completion.cc

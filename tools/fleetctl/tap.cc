@@ -1,0 +1,130 @@
+#include "tools/fleetctl/tap.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/backoff.h"
+#include "common/status_macros.h"
+#include "tools/fleetctl/asker.h"
+#include "tools/fleetctl/follow.h"
+
+namespace fleet {
+namespace {
+
+constexpr absl::Duration kRetryMin = absl::Milliseconds(100);
+constexpr absl::Duration kRetryMax = absl::Seconds(1);
+constexpr absl::Duration kServerAway = absl::Seconds(20);  // it keeps a tap for 10 s from when it is back
+
+// With a client of its own: after Ctrl-C the session's refuses everything.
+absl::Status TakeBack(const Session& session, const std::string& command) {
+  Client client(session.client.url());
+  v1::CancelResult result;
+  return client.Post(absl::StrCat(CommandPath(command), "/cancel"), v1::CancelRequest(), result);
+}
+
+class TapReader {
+ public:
+  TapReader(Session& session, std::string command, Notes& notes,
+            const std::function<void(const v1::CanTapEvent&)>& take)
+      : session_(session),
+        command_(std::move(command)),
+        notes_(notes),
+        take_(take),
+        backoff_(kRetryMin, kRetryMax, static_cast<uint64_t>(absl::ToUnixNanos(session.clock.Read().wall))) {}
+
+  absl::StatusOr<ExitCode> Run() {
+    const absl::StatusOr<ExitCode> code = ReadToEnd();
+    const std::string garbled = garbled_ == 0 ? "" : absl::StrCat("; ", Plural(garbled_, "event"), " not understood");
+    notes_.Say(absl::StrCat(Plural(frames_, "frame"), "; lost ", Count(last_.lost()), ", dropped ",
+                            Count(last_.dropped()), ", skipped ", Count(last_.skipped()), garbled));
+    return code;
+  }
+
+ private:
+  absl::StatusOr<ExitCode> ReadToEnd() {
+    const std::string path = absl::StrCat("/api/v1/taps/", command_, "/stream");
+    MonoTime heard = session_.clock.Read().mono;
+    while (true) {
+      const absl::Status status = session_.client.Stream(path, [&](const SseEvent& event) {
+        heard = session_.clock.Read().mono;
+        away_ = false;
+        backoff_.Reset();
+        Take(event);
+      });
+      if (last_.has_end()) return CodeOfEnd();
+      if (session_.interrupt.triggered()) return Leave();
+      if (!IsUnreachable(status)) return absl::AbortedError(absl::StrCat("the tap is over: ", status.message()));
+      if (session_.clock.Read().mono - heard > kServerAway) return status;
+      if (!std::exchange(away_, true)) notes_.Say(absl::StrCat(status.message(), "; trying again"));
+      if (!session_.interrupt.Pause(backoff_.Next())) return Leave();
+    }
+  }
+
+  void Take(const SseEvent& sse) {
+    google::protobuf::util::JsonParseOptions options;
+    options.ignore_unknown_fields = true;
+    event_.Clear();
+    if (!google::protobuf::util::JsonStringToMessage(sse.data, &event_, options).ok()) {
+      ++garbled_;
+      return;
+    }
+    frames_ += event_.frames_size();
+    take_(event_);
+    event_.clear_frames();
+    std::swap(event_, last_);
+    // A reader of our pipe that left ends us, as Ctrl-C does.
+    if (!session_.screen.out) session_.interrupt.Trigger();
+  }
+
+  absl::StatusOr<ExitCode> CodeOfEnd() const {
+    if (last_.end().state() == "done") return kDone;
+    return absl::AbortedError(absl::StrCat("the tap ended as ", StateAndWhy(last_.end())));
+  }
+
+  ExitCode Leave() {
+    const absl::Status status = TakeBack(session_, command_);
+    if (!status.ok()) {
+      notes_.Say(absl::StrCat("the tap could not be taken back (", status.message(),
+                              "); the server does it when nobody reads it any more"));
+    }
+    return kDone;
+  }
+
+  Session& session_;
+  const std::string command_;
+  Notes& notes_;
+  const std::function<void(const v1::CanTapEvent&)>& take_;
+  Backoff backoff_;
+  v1::CanTapEvent event_;  // its memory is used again
+  v1::CanTapEvent last_;   // without frames
+  double frames_ = 0;
+  double garbled_ = 0;
+  bool away_ = false;
+};
+
+}  // namespace
+
+std::string BusPath(absl::string_view device, absl::string_view bus) {
+  return absl::StrCat("/api/v1/devices/", device, "/can/", bus);
+}
+
+absl::StatusOr<v1::CommandView> StartTap(Session& session, absl::string_view bus_path, v1::CanTapRequest request) {
+  request.set_by(Asker());
+  v1::CommandView tap;
+  RETURN_IF_ERROR(session.client.Post(absl::StrCat(bus_path, "/taps"), request, tap));
+  // A short one may be over already; what it brought is there to be read.
+  if (tap.state() == "running" || tap.state() == "done") return tap;
+  const std::string what = absl::StrCat(tap.device_id(), " does not ", tap.summary(), ": ", StateAndWhy(tap));
+  if (IsEnd(tap.state()) && tap.state() != "unknown") return absl::FailedPreconditionError(what);
+  TakeBack(session, tap.command_id()).IgnoreError();  // if it runs after all, nobody reads it and the server ends it
+  return absl::DeadlineExceededError(what);
+}
+
+absl::StatusOr<ExitCode> ReadTap(Session& session, const v1::CommandView& tap, Notes& notes,
+                                 const std::function<void(const v1::CanTapEvent&)>& take) {
+  return TapReader(session, tap.command_id(), notes, take).Run();
+}
+
+}  // namespace fleet
