@@ -14,7 +14,8 @@ constexpr int kStampDigits = 4;
 
 void AppendHex(uint32_t value, int digits, std::string& out) {
   char text[8];
-  out.append(text, PutHex(text, value, digits));
+  PutHex(text, value, digits);
+  for (int i = 0; i < digits; ++i) out.push_back(text[i]);
 }
 
 }  // namespace
