@@ -433,6 +433,18 @@ TEST_P(MqttLinkContract, AttemptWithoutAnswerIsGivenUp) {
   EXPECT_THAT(client.All<LinkDown>()[0].reason, testing::HasSubstr("no answer"));
 }
 
+TEST_P(MqttLinkContract, WhatMayBeDroppedIsRefusedBeforeOthersWaitForIt) {
+  LinkOptions options = Options("tap");
+  options.max_droppable_in_flight = 3;
+  Client& client = world_->AddUp(options);
+  world_->SilenceBroker();
+
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.link->Publish({.topic = "a", .qos = 1}).ok()) << i;
+  EXPECT_EQ(client.link->Publish({.topic = "b", .droppable = true}).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(client.link->Publish({.topic = "a", .qos = 1}).ok());
+  EXPECT_EQ(client.link->Close(std::nullopt, absl::Milliseconds(100)).code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_P(MqttLinkContract, WhatIsInFlightIsBounded) {
   LinkOptions options = Options("eager");
   options.max_in_flight = 10;

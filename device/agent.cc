@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -60,10 +61,10 @@ Agent::Agent(AgentOptions options, Now now)
 std::vector<Subscription> Agent::Subscriptions() const {
   std::vector<Subscription> subscriptions = {{.filter = segment_topic_, .qos = 1},
                                              {.filter = cancel_topic_, .qos = 1},
+                                             {.filter = CanTxTopic(device_, "+"), .qos = 1},  // to refuse it, too
                                              {.filter = receipt_topic_, .qos = 1},
                                              {.filter = kServerBeatTopic, .qos = 0}};
   if (!can_) return subscriptions;
-  subscriptions.push_back({.filter = CanTxTopic(device_, "+"), .qos = 1});
   for (Subscription& subscription : can_->Subscriptions()) subscriptions.push_back(std::move(subscription));
   return subscriptions;
 }
@@ -120,6 +121,7 @@ void Agent::TakeTurn(Now now, Effects& effects) {
 // All but the live reports.
 void Agent::Work(Now now, Effects& effects) {
   was_refused_ = false;
+  if (std::exchange(texts_are_due_, false)) SayTexts(effects);
   desk_.Tick(now.mono, updates_, effects);
   CheckFailSafe(now, effects);
   if (can_) can_->Tick(now, effects.can);
@@ -159,6 +161,8 @@ SecurityCounts Agent::security_counts() const {
 
 void Agent::Flush(Now now, Effects& effects) {
   if (link_up_) gateway_.Goodbye(effects);
+  if (can_) can_->Stop(effects.can);
+  TakeCan(now, effects);
   const size_t from = effects.publish.size();
   outbox_.Flush(now, effects);
   CountStreams(effects, from);
@@ -168,17 +172,18 @@ void Agent::Flush(Now now, Effects& effects) {
 
 void Agent::On(const LinkUp&, Now now, Effects& effects) {
   link_up_ = true;
+  if (can_) can_->SetLinkUp(true);
   SayStatus(effects);
   heartbeat_.Resume(now, effects);
   reporter_.Resume(now.mono);
   outbox_.LinkUp(now);
-  gateway_.LinkUp(security_counts(), effects);
-  if (can_) can_->LinkUp(effects.can);
+  SayTexts(effects);
 }
 
 void Agent::On(const LinkDown&, Now now, Effects&) {
   if (link_up_) ++counters_.link_losses;
   link_up_ = false;
+  if (can_) can_->SetLinkUp(false);
   outbox_.LinkDown(now);
 }
 
@@ -220,6 +225,7 @@ void Agent::On(const PublishRefused& refused, Now now, Effects&) {
     waiting_.insert(waiting_.begin(), report.updates().begin(), report.updates().end());
   } else if (refused.publication.qos > 0) {
     outbox_.Refused(refused.publication, now);
+    texts_are_due_ = texts_are_due_ || !ParseDeviceTopic(topic);
   }
 }
 
@@ -308,6 +314,13 @@ void Agent::SayStatus(Effects& effects) {
   status_is_due_ = false;
   ++counters_.statuses;
   effects.publish.push_back(MakeStatus(v1::PRESENCE_ONLINE));
+}
+
+// Plain texts that may be long without another.
+void Agent::SayTexts(Effects& effects) {
+  if (!link_up_) return;
+  gateway_.LinkUp(security_counts(), effects);
+  if (can_) can_->Resume(effects.can);
 }
 
 void Agent::CountStreams(const Effects& effects, size_t from) {

@@ -136,6 +136,7 @@ class Agent {
   void SettleUpdates(MonoTime now, Effects& effects);
   void ReportUpdates(Effects& effects);
   void SayStatus(Effects& effects);
+  void SayTexts(Effects& effects);
   void CountStreams(const Effects& effects, size_t from);
   Publication MakeStatus(v1::Presence presence) const;
 
@@ -143,6 +144,7 @@ class Agent {
   bool link_up_ = false;
   bool status_is_due_ = false;  // it changed, or the link did not take it
   bool was_refused_ = false;    // the next turn says again what the link did not take
+  bool texts_are_due_ = false;  // the plain texts among it
   MonoTime work_due_;           // of desk_, outbox_ and can_: changes only when something happens to them
   FailSafe fail_safe_;
   Heartbeat heartbeat_;

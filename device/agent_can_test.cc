@@ -123,7 +123,7 @@ TEST_F(AgentCanTest, SubscribesToWhatItsBusesNeed) {
   EXPECT_THAT(filters, Contains("server/pi-1/can/+/tx"));
   EXPECT_THAT(filters, Contains("can/s/+"));
   const Agent without(Options({}, false), clock_);
-  EXPECT_THAT(without.Subscriptions(), SizeIs(4));
+  EXPECT_THAT(without.Subscriptions(), SizeIs(5)) << "it refuses what is for a bus, so it has to hear it";
 }
 
 TEST_F(AgentCanTest, NothingGoesToTheBusBeforeTheDiskRemembersTheCommand) {
@@ -204,6 +204,43 @@ TEST_F(AgentCanTest, AStopEndsSegmentsAndNoTap) {
   clock_.Advance(absl::Milliseconds(10));
   agent_->Tick(clock_, effects_);
   EXPECT_THAT(Texts("can/car/rx"), SizeIs(1));
+}
+
+TEST_F(AgentCanTest, AStopTakesBackFramesThatWaitAndThoseThatComeLate) {
+  const v1::Command waiting = Send(7, "7DF#01");
+  const v1::Command late = Send(8, "7DF#02");
+  Command(waiting);
+  v1::Command stop = LineFor(1, 9, clock_);
+  stop.mutable_cancel()->set_stop(true);
+  Handle(Arrived{.topic = "server/pi-1/cancel", .payload = Unsigned(stop)});
+  EXPECT_THAT(Steps(), Contains("7 CANCELLED stopped"));
+  Command(late);
+  EXPECT_THAT(Steps(), ElementsAre("8 CANCELLED stopped"));
+  Save();
+  EXPECT_THAT(effects_.can.writes, IsEmpty());
+}
+
+TEST_F(AgentCanTest, FramesByTheThousandLeaveRoomForSegmentsAndNeverKeepOutAStop) {
+  uint64_t id = 100;
+  for (int i = 0; i < 6000; ++i) Command(Send(++id, "7E0#01"));
+  EXPECT_THAT(Steps(), Contains(absl::StrCat(id, " REJECTED not_allowed")));
+  EXPECT_LE(agent_->memory().size(), CommandMemory::kMaxWithBusCommands);
+  Command(Send(++id, "7DF#01"));
+  EXPECT_THAT(Steps(), ElementsAre(absl::StrCat(id, " REJECTED overloaded")));
+  for (int i = 0; i < 2000; ++i) {
+    Handle(Arrived{.topic = "server/pi-1/segment", .payload = Unsigned(LineFor(1, ++id, clock_))});
+  }
+  EXPECT_EQ(agent_->memory().size(), CommandMemory::kMaxCommands);
+  effects_.publish.clear();
+  Handle(Arrived{.topic = "server/pi-1/cancel", .payload = Unsigned(StopWith(++id, clock_))});
+  EXPECT_THAT(Steps(), Contains(absl::StrCat(id, " DONE")));
+}
+
+TEST_F(AgentCanTest, PlainTextThatTheLinkDidNotTakeIsSaidAgain) {
+  Handle(PublishRefused{{.topic = "rpi/pi-1/security/auth_failures", .payload = "0", .qos = 1}});
+  effects_.Clear();
+  agent_->Tick(clock_, effects_);
+  EXPECT_THAT(Texts("security/auth_failures"), ElementsAre("0"));
 }
 
 TEST_F(AgentCanTest, DeviceWithoutABusSaysSo) {

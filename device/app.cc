@@ -68,6 +68,7 @@ void App::OpenSpool(std::unique_ptr<SpoolFile> file) {
 
 void App::OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& plan) {
   refused_writes_.resize(buses.size());
+  bus_reports_.resize(buses.size());
   for (size_t i = 0; i < buses.size(); ++i) {
     ports_.push_back(
         std::make_unique<CanPort>(plan.buses[i].name, std::move(buses[i]), [&loop = loop_] { loop.Wake(); }));
@@ -76,7 +77,7 @@ void App::OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& p
 }
 
 void App::Write(CanWrite write) {
-  CanOrder order{.frames = std::move(write.frames), .token = write.token};
+  CanOrder order{.frames = std::move(write.frames), .token = write.token, .not_after = write.not_after};
   if (ports_[write.bus]->Send(order)) return;
   refused_writes_[write.bus].push_back(
       {.order = std::move(order), .status = absl::ResourceExhaustedError("too much waits for this bus already")});
@@ -89,6 +90,7 @@ absl::Status App::Run() {
   if (api_) api_->Stop();
   const Now now = clock_.Read();
   HandleInbox(now);
+  HandleBuses(now);
   agent_.Flush(now);
   if (spool_) spool_->Stop();
   return agent_.Close(kCloseTimeout);
@@ -106,8 +108,19 @@ void App::HandleBuses(Now now) {
     std::vector<CanOutcome> refused = std::exchange(refused_writes_[i], {});
     if (!ports_[i]->Take(news_) && refused.empty()) continue;
     std::ranges::move(refused, std::back_inserter(news_.outcomes));
+    LogBus(i, now.mono);
     agent_.Handle(CanHeard{.bus = i, .news = &news_}, now);
   }
+}
+
+void App::LogBus(size_t bus, MonoTime now) {
+  CanBusReport& known = bus_reports_[bus];
+  if (news_.report.up == known.up && news_.report.problem == known.problem) return;
+  const auto skipped = bus_log_.Allow(now);
+  if (!skipped) return;
+  known = news_.report;
+  if (known.up) return LogInfo("can bus works bus={} skipped={}", ports_[bus]->name(), *skipped);
+  LogWarn("can bus does not work bus={} reason={} skipped={}", ports_[bus]->name(), known.problem, *skipped);
 }
 
 MonoTime App::Turn(Now now) {

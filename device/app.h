@@ -56,6 +56,7 @@ class App {
   void Write(CanWrite write);
   void HandleInbox(Now now);
   void HandleBuses(Now now);
+  void LogBus(size_t bus, MonoTime now);
   void Log(const Input& input, MonoTime now);
   void LogRefusals(MonoTime now);
 
@@ -67,11 +68,13 @@ class App {
   LinkedAgent agent_;                                    // its link stops pushing before the inbox goes
   std::vector<std::unique_ptr<CanPort>> ports_;          // by bus
   std::vector<std::vector<CanOutcome>> refused_writes_;  // by bus: what no port took
+  std::vector<CanBusReport> bus_reports_;                // by bus, as last logged
   CanNews news_;                                         // used again
   bool listening_ = false;
   uint64_t refusals_ = 0;  // as last seen
   LogLimit link_log_{absl::Seconds(10)};
   LogLimit spool_log_{absl::Seconds(10)};
+  LogLimit bus_log_{absl::Seconds(1)};
   LogLimit refusal_log_{absl::Seconds(10)};
 };
 

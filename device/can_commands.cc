@@ -32,6 +32,14 @@ void CanCommands::Saved(CommandId command, bool ok, MonoTime now, Updates& updat
   Run(saved, now, updates, effects);
 }
 
+size_t CanCommands::StopBelow(CommandId command, absl::string_view reason, Updates& updates) {
+  return std::erase_if(waiting_, [&](const CanCommand& waiting) {
+    if (waiting.command >= command || std::holds_alternative<v1::CanTap>(waiting.body)) return false;
+    Say(waiting.command, v1::COMMAND_STATE_CANCELLED, reason, updates);
+    return true;
+  });
+}
+
 bool CanCommands::Cancel(CommandId command, Updates& updates, Effects& effects) {
   if (std::erase_if(waiting_, [command](const CanCommand& c) { return c.command == command; }) > 0) {
     Say(command, v1::COMMAND_STATE_CANCELLED, "cancelled", updates);

@@ -29,6 +29,8 @@ class CanCommands {
   void Add(CanCommand command, bool is_saved, MonoTime now, Updates& updates, Effects& effects);
   // As of SegmentExecutor.
   void Saved(CommandId command, bool ok, MonoTime now, Updates& updates, Effects& effects);
+  // Of a stop or a cancel of the device: what waits and would put something on a bus. Taps go on.
+  size_t StopBelow(CommandId command, absl::string_view reason, Updates& updates);
   // False: it neither waits nor runs.
   bool Cancel(CommandId command, Updates& updates, Effects& effects);
 

@@ -82,7 +82,9 @@ std::optional<v1::Event> CommandDesk::Obey(const CancelOrder& order, MonoTime no
     return segment.command < order.command &&
            (!cancel.has_entity_id() || segment.entity == EntityId{cancel.entity_id()});
   };
-  const size_t ended = executor_.Cancel(covers, cancel.stop() ? "stopped" : "cancelled", now, updates, effects);
+  const absl::string_view reason = cancel.stop() ? "stopped" : "cancelled";
+  size_t ended = executor_.Cancel(covers, reason, now, updates, effects);
+  if (!cancel.has_entity_id()) ended += can_.StopBelow(order.command, reason, updates);
   const std::string detail = absl::StrCat("ended ", ended);
   Say(order.command, v1::COMMAND_STATE_DONE, detail, updates);
   if (!cancel.stop()) return std::nullopt;

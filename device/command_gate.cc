@@ -117,8 +117,11 @@ std::optional<Refusal> CommandGate::JudgeNew(std::optional<int64_t> server_now_m
   if (refusal == Refusal::kMemoryLost) return refusal;  // and so it is whenever it comes again
   if (!refusal) refusal = CheckMeaning(now);
   if (!refusal) refusal = CheckBarriers(memory);
-  const bool is_remembered = memory.Add(ToRemember(refusal), server_now_ms);
-  if (!refusal && !is_remembered) return Refusal::kOverloaded;
+  const bool is_for_bus = !command_.has_segment() && !command_.has_cancel();
+  const bool has_room = !is_for_bus || memory.size() < CommandMemory::kMaxWithBusCommands;
+  const bool is_remembered = has_room && memory.Add(ToRemember(refusal), server_now_ms);
+  // To obey a cancel twice does no harm; not to obey a stop because of what is to be stopped would.
+  if (!refusal && !is_remembered && !command_.has_cancel()) return Refusal::kOverloaded;
   return refusal;
 }
 
@@ -197,9 +200,12 @@ std::optional<Refusal> CommandGate::CheckCan(MonoTime now) {
 }
 
 std::optional<Refusal> CommandGate::CheckBarriers(const CommandMemory& memory) const {
-  // A cancel that comes late does no harm: it takes back only what has a lower id than its own. What is for a bus moves
-  // no entity.
-  if (!command_.has_segment()) return std::nullopt;
+  // A cancel that comes late does no harm: it takes back only what has a lower id than its own. A tap moves nothing.
+  if (command_.has_cancel() || command_.has_can_tap()) return std::nullopt;
+  if (!command_.has_segment()) {
+    if (command_.id() < memory.CancelledBelow(0)) return Refusal::kStopped;
+    return std::nullopt;
+  }
   const uint32_t entity_id = command_.segment().entity_id();
   if (command_.id() < memory.CancelledBelow(entity_id)) return Refusal::kStopped;
   if (command_.id() < memory.ReplacedBelow(entity_id)) return Refusal::kNewerKnown;

@@ -35,6 +35,8 @@ v1::CommandUpdate UpdateOf(const RememberedCommand& command);
 class CommandMemory {
  public:
   static constexpr size_t kMaxCommands = 4096;
+  // More is refused to commands for buses, of which there may be many a second: segments keep room.
+  static constexpr size_t kMaxWithBusCommands = kMaxCommands / 4 * 3;
   static constexpr size_t kMaxWorks = 64;
   static constexpr int64_t kMaxTtlMs = 24 * 3'600'000;
   static constexpr int64_t kKeptBeyondExpiryMs = 60'000;

@@ -83,7 +83,8 @@ TEST_F(LinkedAgentTest, AsksItsLinkForWillAndSubscriptions) {
   };
   EXPECT_THAT(options.subscriptions,
               UnorderedElementsAre(subscription("server/pi-1/segment", 1), subscription("server/pi-1/cancel", 1),
-                                   subscription("server/pi-1/receipt", 1), subscription("server/beat", 0)));
+                                   subscription("server/pi-1/can/+/tx", 1), subscription("server/pi-1/receipt", 1),
+                                   subscription("server/beat", 0)));
 }
 
 TEST_F(LinkedAgentTest, CountsWhatTheLinkTook) {

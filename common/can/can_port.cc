@@ -6,7 +6,8 @@
 namespace fleet {
 namespace {
 
-constexpr absl::Duration kIdle = absl::Milliseconds(500);  // how late a report may be when nothing happens
+constexpr absl::Duration kHeldUp = absl::Milliseconds(20);  // then what has come is read, before more is sent
+constexpr absl::Duration kIdle = absl::Milliseconds(500);   // how late a report may be when nothing happens
 
 }  // namespace
 
@@ -46,15 +47,16 @@ bool CanPort::Take(CanNews& news) {
   return std::exchange(has_news_, false);
 }
 
-// One order at a time: a bus that takes nothing may hold each up for 20 ms, and is read in between.
+// A bus that takes nothing may hold each frame up for 20 ms, so it is read in between.
 void CanPort::Run() {
   std::vector<CanFrame> frames;
   Keep(frames, std::nullopt);  // is it up?
   while (true) {
     std::optional<CanOutcome> outcome = SendNext();
+    const bool is_sending = outcome || sending_;
     frames.clear();
-    bus_->Read(outcome ? absl::ZeroDuration() : kIdle, frames);
-    if (!outcome && !frames.empty() && frames.size() < CanBus::kMaxRead) {
+    bus_->Read(is_sending ? absl::ZeroDuration() : kIdle, frames);
+    if (!is_sending && !frames.empty() && frames.size() < CanBus::kMaxRead) {
       Gather();
       bus_->Read(absl::ZeroDuration(), frames);
     }
@@ -64,22 +66,32 @@ void CanPort::Run() {
   }
 }
 
+// The outcome of an order when it is over. One that the bus holds up goes on after the next Read.
 std::optional<CanOutcome> CanPort::SendNext() {
-  CanOutcome outcome;
   {
     MutexLock lock(mu_);
-    if (orders_.empty() || stopping_) return std::nullopt;
-    outcome.order = std::move(orders_.front());
-    orders_.pop_front();
+    if (stopping_ || (!sending_ && orders_.empty())) return std::nullopt;
+    if (!sending_) {
+      sending_.emplace(CanOutcome{.order = std::move(orders_.front())});
+      orders_.pop_front();
+    }
   }
-  for (CanFrame& frame : outcome.order.frames) {
-    outcome.status = bus_->Write(frame);
-    if (!outcome.status.ok()) break;
+  const MonoTime began = clock_.Read().mono;
+  while (sending_->sent < sending_->order.frames.size()) {
+    const Now now = clock_.Read();
+    if (now.mono - began >= kHeldUp) return std::nullopt;
+    if (now.mono >= sending_->order.not_after) {
+      sending_->status = absl::DeadlineExceededError("its time to live was over");
+      break;
+    }
+    CanFrame& frame = sending_->order.frames[sending_->sent];
+    sending_->status = bus_->Write(frame);
+    if (!sending_->status.ok()) break;
     frame.at_unix_us = absl::ToUnixMicros(clock_.Read().wall);
     frame.flags |= kCanSent;
-    ++outcome.sent;
+    ++sending_->sent;
   }
-  return outcome;
+  return std::exchange(sending_, std::nullopt);
 }
 
 // Lets frames come, unless there is something else to do.

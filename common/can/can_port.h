@@ -22,10 +22,11 @@ namespace fleet {
 struct CanOrder {
   std::vector<CanFrame> frames;
   uint64_t token = 0;
+  MonoTime not_after = MonoTime::Max();  // what has not gone out by then does not: kDeadlineExceeded
 };
 struct CanOutcome {
   CanOrder order;
-  size_t sent = 0;      // the first so many are on the bus, with kCanSent and their time
+  size_t sent = 0;      // the first so many were taken by the driver, with kCanSent and their time
   absl::Status status;  // not ok: why not all
 };
 
@@ -71,6 +72,7 @@ class CanPort {
   const std::unique_ptr<CanBus> bus_;  // the port's thread
   const std::function<void()> on_news_;
   const SystemClock clock_{};
+  std::optional<CanOutcome> sending_;  // the port's thread
   mutable Mutex mu_;
   CondVar changed_;
   CanNews news_ ABSL_GUARDED_BY(mu_);

@@ -230,6 +230,16 @@ TEST(CanPort, SaysHowMuchWasSentBeforeItFailed) {
   EXPECT_FALSE(loop.outcomes[0].order.frames[1].is(kCanSent));
 }
 
+TEST(CanPort, WhatHasWaitedTooLongIsNotSent) {
+  MemoryCanNetwork network;
+  Loop loop;
+  CanPort port("can0", network.Attach({}), loop.on_news());
+  ASSERT_TRUE(port.Send({.frames = {Frame("123#11")}, .token = 1, .not_after = SystemClock().Read().mono}));
+  ASSERT_TRUE(loop.TakeUntil(port, [&] { return loop.outcomes.size() == 1; }));
+  EXPECT_EQ(loop.outcomes[0].sent, 0u);
+  EXPECT_EQ(loop.outcomes[0].status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST(CanPort, TakesNoMoreOrdersThanItsBoundUntilTheirOutcomesAreTaken) {
   Script script;
   Loop loop;

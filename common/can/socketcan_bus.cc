@@ -176,9 +176,9 @@ absl::Status SocketCanBus::CheckLink() {
     index_ = index;
   }
   if (!IsUp()) return absl::UnavailableError(absl::StrCat(" is down: ip link set ", options_.interface, " up"));
-  if (bus_off_ && !HasCarrier()) return absl::UnavailableError(kBusOff);
-  bus_off_ = false;
-  return absl::OkStatus();
+  // It may have left the bus before we came.
+  bus_off_ = !HasCarrier();
+  return bus_off_ ? absl::UnavailableError(kBusOff) : absl::OkStatus();
 }
 
 bool SocketCanBus::IsUp() const {

@@ -89,7 +89,9 @@ void MemoryBroker::Lose(Endpoint& endpoint, std::string reason, bool taken_over)
 absl::Status MemoryBroker::Publish(uint32_t index, const Publication& publication) {
   Endpoint& endpoint = *endpoints_[index];
   if (endpoint.state != Endpoint::State::kUp) return absl::UnavailableError("not connected");
-  if (endpoint.in_flight > 0 && endpoint.in_flight >= endpoint.options.max_in_flight) {
+  const LinkOptions& options = endpoint.options;
+  const int most = publication.droppable ? options.max_droppable_in_flight : options.max_in_flight;
+  if (endpoint.in_flight > 0 && endpoint.in_flight >= most) {
     return absl::ResourceExhaustedError(absl::StrCat(endpoint.in_flight, " publications in flight"));
   }
   SendPublication(endpoint, publication, publication.qos);

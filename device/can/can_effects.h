@@ -5,17 +5,20 @@
 #include <vector>
 
 #include "common/can/can_frame.h"
+#include "common/clock.h"
 #include "common/mqtt_link.h"
 #include "device/sample.h"
 #include "fleet/v1/to_server.pb.h"
 
 namespace fleet::device {
 
-// Frames for a bus, in order. `token`: the command that asks and wants to know what became of them; 0: nobody.
+// Frames for a bus, in order; none goes out later than `not_after`. `token`: the command that asks and wants to know
+// what became of them; 0: nobody.
 struct CanWrite {
   size_t bus = 0;
   std::vector<CanFrame> frames;
   uint64_t token = 0;
+  MonoTime not_after = MonoTime::Max();
 };
 
 struct CanEffects {

@@ -5,15 +5,24 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/nearest.h"
+#include "common/topics.h"
 #include "device/can/can_hub_bus.h"
 
 namespace fleet::device {
 namespace {
 
+constexpr size_t kMaxByBytes = 64;
+
 absl::string_view BusOf(const v1::Command& command) {
   if (command.has_can_send()) return command.can_send().bus();
   if (command.has_can_tap()) return command.can_tap().bus();
   return command.clear_dtcs().bus();
+}
+
+absl::string_view ByOf(const v1::Command& command) {
+  if (command.has_can_send()) return command.can_send().by();
+  if (command.has_can_tap()) return command.can_tap().by();
+  return command.clear_dtcs().by();
 }
 
 }  // namespace
@@ -50,7 +59,15 @@ void CanHub::Arrive(const Arrived& arrived, Now now, CanEffects& effects) {
   }
 }
 
-void CanHub::LinkUp(CanEffects& effects) {
+void CanHub::SetLinkUp(bool up) {
+  for (const auto& bus : buses_) bus->SetLinkUp(up);
+}
+
+void CanHub::Stop(CanEffects& effects) {
+  for (const auto& bus : buses_) bus->Stop(effects);
+}
+
+void CanHub::Resume(CanEffects& effects) {
   signals_.Resume(effects);
   dtcs_.Resume(effects);
 }
@@ -67,6 +84,9 @@ MonoTime CanHub::NextDue() const {
 }
 
 absl::Status CanHub::Judge(const v1::Command& command, MonoTime now) {
+  // Neither is repeated in an answer: it would be kept, and travel.
+  if (!IsBusName(BusOf(command))) return absl::InvalidArgumentError("this cannot be the name of a bus");
+  if (ByOf(command).size() > kMaxByBytes) return absl::InvalidArgumentError("who asks has too long a name");
   CanHubBus* bus = Find(BusOf(command));
   if (bus == nullptr) {
     std::vector<std::string> names;
@@ -79,7 +99,7 @@ absl::Status CanHub::Judge(const v1::Command& command, MonoTime now) {
 }
 
 void CanHub::Run(const CanCommand& command, MonoTime now, CanEffects& effects) {
-  std::visit([&](const auto& body) { Find(body.bus())->Run(command.command, body, now, effects); }, command.body);
+  std::visit([&](const auto& body) { Find(body.bus())->Run(command, body, now, effects); }, command.body);
 }
 
 bool CanHub::Cancel(CommandId command, CanEffects& effects) {

@@ -34,7 +34,8 @@ class CanHubBus;
 // Loop thread only, pure; bounded by its parts and by the commands that the gate lets through.
 class CanHub {
  public:
-  static constexpr absl::Duration kDropEventPause = absl::Seconds(10);
+  static constexpr absl::Duration kEventPause = absl::Seconds(10);   // between two events of a kind from one bus
+  static constexpr absl::Duration kOpeningTakes = absl::Seconds(2);  // after the start, before a bus counts as down
 
   // `buses` of the plan are known by their index everywhere.
   CanHub(const DeviceId& device, uint32_t epoch, CanPlan plan, MonoTime now);
@@ -46,7 +47,11 @@ class CanHub {
   void Hear(size_t bus, const CanNews& news, Now now, CanEffects& effects);
   // Precondition: it owns the topic.
   void Arrive(const Arrived& arrived, Now now, CanEffects& effects);
-  void LinkUp(CanEffects& effects);
+  void SetLinkUp(bool up);
+  // The plain texts that may be long without another, again: after a connect, and when the link did not take one.
+  void Resume(CanEffects& effects);
+  // Before a clean stop: ends the taps.
+  void Stop(CanEffects& effects);
   void Tick(Now now, CanEffects& effects);
   MonoTime NextDue() const;  // may be too early
 

@@ -13,6 +13,7 @@ namespace fleet::device {
 namespace {
 
 constexpr int kMaxFilters = 16;
+constexpr absl::Duration kCompatPatience = absl::Seconds(1);  // of a frame that nobody waits for
 
 J1939Options ToJ1939(size_t bus, const BusPlan& plan) {
   J1939Options options{.bus = bus, .bus_name = plan.name, .dtcs = plan.j1939};
@@ -66,37 +67,59 @@ CanHubBus::CanHubBus(const DeviceId& device, uint32_t epoch, size_t index, const
 // ---- from the bus
 
 void CanHubBus::Hear(const CanNews& news, Now now, CanEffects& effects) {
-  HearReport(news, now, effects);
+  HearReport(news, now);
+  TellState(now.mono, effects);
+  TellCounts(now.mono, effects);
   for (const CanFrame& frame : news.frames) {
     if (!frame.is(kCanError)) Decode(frame, now, effects);
   }
-  if (!taps_.empty()) taps_.Offer(news.frames, lost_, now.mono, effects);
+  if (!taps_.empty()) taps_.Offer(news.frames, counts_.lost, now.mono, effects);
   if (compat_) compat_->Publish(news.frames, effects);
   for (const CanOutcome& outcome : news.outcomes) HearOutcome(outcome, now, effects);
   TakeCleared(effects);
 }
 
-void CanHubBus::HearReport(const CanNews& news, Now now, CanEffects& effects) {
-  const CanBusReport& report = news.report;
-  if (report.up != report_.up || !reported_) {
-    if (obd_) obd_->BusChanged(report.up, now.mono);
-    // That it works from the beginning is no news.
-    if (!report.up) Tell(v1::EVENT_KIND_CAN_DOWN, report.problem, effects);
-    if (report.up && reported_) Tell(v1::EVENT_KIND_CAN_UP, "", effects);
+void CanHubBus::HearReport(const CanNews& news, Now now) {
+  if (obd_) obd_->BusChanged(news.report.up, now.mono);
+  was_up_ = was_up_ || news.report.up;
+  // A bus that is being opened is no news, nor is one that comes and goes all the time each time.
+  if (news.report.up == is_up_) {
+    tell_state_at_ = MonoTime::Max();
+  } else if (tell_state_at_ == MonoTime::Max()) {
+    tell_state_at_ = was_up_ ? now.mono : now.mono + CanHub::kOpeningTakes;
+    if (state_told_) tell_state_at_ = std::max(tell_state_at_, *state_told_ + CanHub::kEventPause);
   }
-  if (report.bus_off > report_.bus_off) Tell(v1::EVENT_KIND_CAN_BUS_OFF, "", effects);
-  report_ = report;
-  reported_ = true;
-  lost_ = news.dropped + report.lost;
-  TellDrops(now.mono, effects);
+  report_ = news.report;
+  counts_ = {.lost = news.dropped + report_.lost,
+             .errors = report_.error_frames + report_.malformed,
+             .bus_off = report_.bus_off};
 }
 
-void CanHubBus::TellDrops(MonoTime now, CanEffects& effects) {
-  if (lost_ == told_lost_ || now < tell_lost_at_) return;
-  Tell(v1::EVENT_KIND_CAN_DROPPED,
-       absl::StrCat("frames ", lost_ - told_lost_, ", before us ", report_.lost, " of ", lost_), effects);
-  told_lost_ = lost_;
-  tell_lost_at_ = now + CanHub::kDropEventPause;
+void CanHubBus::TellState(MonoTime now, CanEffects& effects) {
+  if (now < tell_state_at_) return;
+  tell_state_at_ = MonoTime::Max();
+  state_told_ = now;
+  is_up_ = report_.up;
+  if (is_up_) return Tell(v1::EVENT_KIND_CAN_UP, "", effects);
+  Tell(v1::EVENT_KIND_CAN_DOWN, report_.problem, effects);
+}
+
+void CanHubBus::TellCounts(MonoTime now, CanEffects& effects) {
+  if (counts_ == told_ || now < tell_counts_at_) return;
+  if (counts_.bus_off != told_.bus_off) {
+    Tell(v1::EVENT_KIND_CAN_BUS_OFF, absl::StrCat("times ", counts_.bus_off - told_.bus_off), effects);
+  }
+  if (counts_.lost != told_.lost) {
+    Tell(v1::EVENT_KIND_CAN_DROPPED,
+         absl::StrCat("frames ", counts_.lost - told_.lost, ", before us ", report_.lost, " of ", counts_.lost),
+         effects);
+  }
+  if (counts_.errors != told_.errors) {
+    Tell(v1::EVENT_KIND_CAN_ERRORS,
+         absl::StrCat("error frames ", report_.error_frames, ", malformed ", report_.malformed), effects);
+  }
+  told_ = counts_;
+  tell_counts_at_ = now + CanHub::kEventPause;
 }
 
 void CanHubBus::Decode(const CanFrame& frame, Now now, CanEffects& effects) {
@@ -112,9 +135,12 @@ void CanHubBus::HearOutcome(const CanOutcome& outcome, Now now, CanEffects& effe
   // Who asked to see what we send does.
   const std::vector<CanFrame> sent(outcome.order.frames.begin(),
                                    outcome.order.frames.begin() + static_cast<std::ptrdiff_t>(outcome.sent));
-  if (!taps_.empty()) taps_.Offer(sent, lost_, now.mono, effects);
+  if (!taps_.empty()) taps_.Offer(sent, counts_.lost, now.mono, effects);
   const auto job = jobs_.find(outcome.order.token);
-  if (job == jobs_.end()) return;
+  if (job == jobs_.end()) {
+    if (compat_) refused_messages_ += outcome.order.frames.size() - outcome.sent;
+    return;
+  }
   const CommandId command{outcome.order.token};
   std::string count = absl::StrCat("frames ", outcome.sent, " of ", outcome.order.frames.size());
   if (!job->second.clears) {
@@ -125,6 +151,8 @@ void CanHubBus::HearOutcome(const CanOutcome& outcome, Now now, CanEffects& effe
     const bool clears = job->second.clears;
     Say(command, v1::COMMAND_STATE_DONE, "", clears ? "all controllers were asked; DM1 shows which obey" : count,
         effects);
+  } else if (outcome.sent == 0 && absl::IsDeadlineExceeded(outcome.status)) {
+    Say(command, v1::COMMAND_STATE_EXPIRED, "expired", "the bus was too busy", effects);
   } else {
     absl::StrAppend(&count, ": ", std::string(outcome.status.message()));
     Say(command, v1::COMMAND_STATE_FAILED, "bus_failed", std::move(count), effects);
@@ -149,15 +177,16 @@ void CanHubBus::Tick(Now now, CanEffects& effects) {
   std::vector<TapEnd> ended;
   taps_.Tick(now.mono, effects, ended);
   EndTaps(ended, effects);
-  TellDrops(now.mono, effects);
+  TellState(now.mono, effects);
+  TellCounts(now.mono, effects);
 }
 
 MonoTime CanHubBus::NextDue() const {
   MonoTime due = taps_.NextDue();
   if (obd_) due = std::min(due, obd_->NextDue());
   if (canopen_) due = std::min(due, canopen_->NextDue());
-  if (lost_ != told_lost_) due = std::min(due, tell_lost_at_);
-  return due;
+  if (counts_ != told_) due = std::min(due, tell_counts_at_);
+  return std::min(due, tell_state_at_);
 }
 
 void CanHubBus::EndTaps(const std::vector<TapEnd>& ends, CanEffects& effects) const {
@@ -176,7 +205,7 @@ void CanHubBus::Arrive(const Arrived& arrived, Now now, CanEffects& effects) {
     ++refused_messages_;
     return;
   }
-  effects.writes.push_back({.bus = index_, .frames = {*frame}});
+  effects.writes.push_back({.bus = index_, .frames = {*frame}, .not_after = now.mono + kCompatPatience});
 }
 
 absl::Status CanHubBus::Judge(const v1::CanSend& send, MonoTime now) {
@@ -184,52 +213,65 @@ absl::Status CanHubBus::Judge(const v1::CanSend& send, MonoTime now) {
   return gate_.Judge(frames, now);
 }
 
-absl::Status CanHubBus::Judge(const v1::CanTap& tap, MonoTime) const {
+absl::Status CanHubBus::Judge(const v1::CanTap& tap, MonoTime) {
   if (tap.filters_size() > kMaxFilters) {
     return absl::InvalidArgumentError(absl::StrCat(tap.filters_size(), " filters; a tap has at most ", kMaxFilters));
   }
   for (const v1::CanFilter& filter : tap.filters()) RETURN_IF_ERROR(CheckCanFilter(filter));
   if (tap.duration_ms() == 0) return absl::InvalidArgumentError("a tap of no time");
   if (absl::Milliseconds(tap.duration_ms()) > max_tap_) {
-    ++refused_taps_;
+    ++refused_others_;
     if (max_tap_ == absl::ZeroDuration()) return absl::PermissionDeniedError("this bus may not be tapped (max_tap)");
     return absl::PermissionDeniedError(absl::StrCat("a tap may last ", absl::FormatDuration(max_tap_), " here"));
   }
   return absl::OkStatus();
 }
 
-absl::Status CanHubBus::Judge(const v1::ClearDtcs&, MonoTime) const {
-  if (listen_only_) return absl::PermissionDeniedError("this bus is listened to only");
+absl::Status CanHubBus::Judge(const v1::ClearDtcs&, MonoTime) {
+  if (listen_only_) {
+    ++refused_others_;
+    return absl::PermissionDeniedError("this bus is listened to only");
+  }
   if (!obd_ && !j1939_) return absl::InvalidArgumentError("this bus has neither obd nor j1939");
   return absl::OkStatus();
 }
 
-void CanHubBus::Run(CommandId command, const v1::CanSend& send, MonoTime, CanEffects& effects) {
-  absl::StatusOr<std::vector<CanFrame>> frames = FramesOf(send);  // it was judged
-  jobs_[Number(command)] = {.by = send.by()};
-  Say(command, v1::COMMAND_STATE_RUNNING, "", "", effects);
-  effects.writes.push_back({.bus = index_, .frames = *std::move(frames), .token = Number(command)});
+void CanHubBus::Run(const CanCommand& command, const v1::CanSend& body, MonoTime, CanEffects& effects) {
+  absl::StatusOr<std::vector<CanFrame>> frames = FramesOf(body);  // it was judged
+  const uint64_t token = Number(command.command);
+  jobs_[token] = {.by = body.by()};
+  Say(command.command, v1::COMMAND_STATE_RUNNING, "", "", effects);
+  effects.writes.push_back(
+      {.bus = index_, .frames = *std::move(frames), .token = token, .not_after = command.expires_at});
 }
 
-void CanHubBus::Run(CommandId command, const v1::CanTap& tap, MonoTime now, CanEffects& effects) {
-  if (taps_.Start(command, tap, lost_, now, effects)) return Say(command, v1::COMMAND_STATE_RUNNING, "", "", effects);
-  Say(command, v1::COMMAND_STATE_FAILED, "overloaded", absl::StrCat("it has ", CanTaps::kMaxTaps, " taps already"),
-      effects);
-}
-
-void CanHubBus::Run(CommandId command, const v1::ClearDtcs& clear, MonoTime now, CanEffects& effects) {
-  if (!obd_) {
-    jobs_[Number(command)] = {.clears = true, .by = clear.by()};
-    Say(command, v1::COMMAND_STATE_RUNNING, "", "", effects);
-    return j1939_->Clear(Number(command), effects);
+void CanHubBus::Run(const CanCommand& command, const v1::CanTap& body, MonoTime now, CanEffects& effects) {
+  if (taps_.Start(command.command, body, counts_.lost, now, effects)) {
+    return Say(command.command, v1::COMMAND_STATE_RUNNING, "", "", effects);
   }
-  const absl::Status status = obd_->Clear(Number(command), now);
-  if (status.ok()) return Say(command, v1::COMMAND_STATE_RUNNING, "", "", effects);
-  Say(command, v1::COMMAND_STATE_FAILED, "bus_failed", std::string(status.message()), effects);
+  Say(command.command, v1::COMMAND_STATE_FAILED, "overloaded",
+      absl::StrCat("it has ", CanTaps::kMaxTaps, " taps already"), effects);
+}
+
+// Where both protocols are spoken OBD-II answers for the command, and J1939 is asked too.
+void CanHubBus::Run(const CanCommand& command, const v1::ClearDtcs& body, MonoTime now, CanEffects& effects) {
+  const uint64_t token = Number(command.command);
+  const absl::Status status = obd_ ? obd_->Clear(token, now) : absl::OkStatus();
+  if (!status.ok()) {
+    return Say(command.command, v1::COMMAND_STATE_FAILED, "bus_failed", std::string(status.message()), effects);
+  }
+  if (!obd_) jobs_[token] = {.clears = true, .by = body.by()};
+  if (j1939_) j1939_->Clear(obd_ ? 0 : token, effects);
+  Tell(v1::EVENT_KIND_DTCS_CLEARED, absl::StrCat("command ", token, " by ", body.by()), effects);
+  Say(command.command, v1::COMMAND_STATE_RUNNING, "", "", effects);
+}
+
+void CanHubBus::Stop(CanEffects& effects) {
+  EndTaps(taps_.StopAll("the agent stops", effects), effects);
 }
 
 bool CanHubBus::Cancel(CommandId command, CanEffects& effects) {
-  const std::optional<TapEnd> end = taps_.Stop(command, effects);
+  const std::optional<TapEnd> end = taps_.Stop(command, "taken back", effects);
   if (!end) return false;
   EndTaps({*end}, effects);
   return true;

@@ -42,20 +42,23 @@ class CanHubBus {
   const std::string& name() const { return name_; }
   const CompatTunnel* compat() const { return compat_ ? &*compat_ : nullptr; }
 
+  void SetLinkUp(bool up) { taps_.SetLinkUp(up); }
+  void Stop(CanEffects& effects);  // as CanHub
   void Hear(const CanNews& news, Now now, CanEffects& effects);
   void Arrive(const Arrived& arrived, Now now, CanEffects& effects);
   void Tick(Now now, CanEffects& effects);
   MonoTime NextDue() const;
 
   absl::Status Judge(const v1::CanSend& send, MonoTime now);
-  absl::Status Judge(const v1::CanTap& tap, MonoTime now) const;
-  absl::Status Judge(const v1::ClearDtcs& clear, MonoTime now) const;
-  void Run(CommandId command, const v1::CanSend& send, MonoTime now, CanEffects& effects);
-  void Run(CommandId command, const v1::CanTap& tap, MonoTime now, CanEffects& effects);
-  void Run(CommandId command, const v1::ClearDtcs& clear, MonoTime now, CanEffects& effects);
+  absl::Status Judge(const v1::CanTap& tap, MonoTime now);
+  absl::Status Judge(const v1::ClearDtcs& clear, MonoTime now);
+  // What is in `command` was judged; `body` is of it.
+  void Run(const CanCommand& command, const v1::CanSend& body, MonoTime now, CanEffects& effects);
+  void Run(const CanCommand& command, const v1::CanTap& body, MonoTime now, CanEffects& effects);
+  void Run(const CanCommand& command, const v1::ClearDtcs& body, MonoTime now, CanEffects& effects);
   bool Cancel(CommandId command, CanEffects& effects);  // as CanHub
 
-  uint64_t policy_violations() const { return gate_.refused() + refused_taps_; }
+  uint64_t policy_violations() const { return gate_.refused() + refused_others_; }
   uint64_t refused_messages() const;
 
  private:
@@ -65,8 +68,10 @@ class CanHubBus {
     std::string by;
   };
 
-  void HearReport(const CanNews& news, Now now, CanEffects& effects);
-  void TellDrops(MonoTime now, CanEffects& effects);
+  void HearReport(const CanNews& news, Now now);
+  // Changes of the bus and what it lost, each at a limited rate.
+  void TellState(MonoTime now, CanEffects& effects);
+  void TellCounts(MonoTime now, CanEffects& effects);
   void Decode(const CanFrame& frame, Now now, CanEffects& effects);
   void HearOutcome(const CanOutcome& outcome, Now now, CanEffects& effects);
   void TakeCleared(CanEffects& effects);
@@ -88,14 +93,24 @@ class CanHubBus {
   SendGate gate_;
   std::optional<CompatTunnel> compat_;
 
-  CanBusReport report_;  // the last one
-  bool reported_ = false;
-  uint64_t lost_ = 0;       // frames that nobody here has seen
-  uint64_t told_lost_ = 0;  // of these, in events
-  MonoTime tell_lost_at_;
-  std::map<uint64_t, Job> jobs_;  // by command, on the bus's thread
-  mutable uint64_t refused_taps_ = 0;
-  uint64_t refused_messages_ = 0;  // of the compatible tunnel, by the gate
+  // What was heard of the bus last, and what was told of it.
+  struct Counts {
+    uint64_t lost = 0;    // frames that nobody here has seen
+    uint64_t errors = 0;  // error frames, and what was no frame
+    uint64_t bus_off = 0;
+    bool operator==(const Counts&) const = default;
+  };
+  CanBusReport report_;
+  bool is_up_ = true;  // as it was told
+  MonoTime tell_state_at_ = MonoTime::Max();
+  std::optional<MonoTime> state_told_;
+  bool was_up_ = false;
+  Counts counts_;
+  Counts told_;
+  MonoTime tell_counts_at_;
+  std::map<uint64_t, Job> jobs_;   // by command, on the bus's thread
+  uint64_t refused_others_ = 0;    // taps and clearings that are not allowed
+  uint64_t refused_messages_ = 0;  // of the compatible tunnel, by the gate or the bus
 };
 
 }  // namespace fleet::device

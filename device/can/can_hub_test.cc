@@ -167,7 +167,7 @@ TEST_F(CanHubTest, WhatIsNotAllowedIsRefusedAndCounted) {
 
 TEST_F(CanHubTest, NonsenseIsRefusedWithTheReason) {
   EXPECT_THAT(std::string(Judge(Send("carr", {"7DF#"})).message()), HasSubstr("did you mean car?"));
-  EXPECT_TRUE(absl::IsNotFound(Judge(Send("", {"7DF#"}))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Judge(Send("", {"7DF#"}))));
   EXPECT_TRUE(absl::IsInvalidArgument(Judge(Send("car", {}))));
   v1::Command broken = Send("car", {"7DF#01"});
   broken.mutable_can_send()->mutable_frames()->clear_data();
@@ -230,8 +230,77 @@ TEST_F(CanHubTest, BusThatGoesAndComesIsAnEventEachTime) {
   EXPECT_EQ(effects_.events[0].name(), "car");
   EXPECT_EQ(effects_.events[0].detail(), "can0 is down");
   news_.report = {.up = true, .bus_off = 1};
-  hub_.Hear(0, news_, kNow, effects_);
+  hub_.Hear(0, news_, After(absl::Seconds(10)), effects_);
   EXPECT_THAT(Events(), ElementsAre(v1::EVENT_KIND_CAN_DOWN, v1::EVENT_KIND_CAN_UP, v1::EVENT_KIND_CAN_BUS_OFF));
+}
+
+TEST_F(CanHubTest, BusThatIsStillBeingOpenedIsNotDown) {
+  CanHub hub(*DeviceId::Parse("pi-1"), 1, Plan(), kNow.mono);
+  news_.report = {.up = false, .problem = "it is being opened"};
+  hub.Hear(0, news_, kNow, effects_);
+  news_.report = {.up = true};
+  hub.Hear(0, news_, After(absl::Seconds(1)), effects_);
+  hub.Tick(After(absl::Seconds(5)), effects_);
+  EXPECT_THAT(effects_.events, IsEmpty());
+  CanHub missing(*DeviceId::Parse("pi-1"), 1, Plan(), kNow.mono);
+  news_.report = {.up = false, .problem = "can0 does not exist"};
+  missing.Hear(0, news_, kNow, effects_);
+  EXPECT_LE(missing.NextDue(), kNow.mono + absl::Seconds(2));
+  missing.Tick(After(absl::Seconds(2)), effects_);
+  EXPECT_THAT(Events(), ElementsAre(v1::EVENT_KIND_CAN_DOWN));
+}
+
+TEST_F(CanHubTest, BusThatFlapsIsToldAtALimitedRateAndItsLastStateIsKnown) {
+  for (int i = 0; i < 1000; ++i) {
+    news_.report = {.up = i % 2 == 1, .problem = "bus off", .bus_off = static_cast<uint64_t>(i)};
+    hub_.Hear(0, news_, After(absl::Milliseconds(i)), effects_);
+    hub_.Tick(After(absl::Milliseconds(i)), effects_);
+  }
+  EXPECT_LE(effects_.events.size(), 4u);
+  hub_.Tick(After(absl::Seconds(30)), effects_);
+  v1::EventKind last = v1::EVENT_KIND_UNSPECIFIED;
+  for (const v1::EventKind kind : Events()) {
+    if (kind == v1::EVENT_KIND_CAN_DOWN || kind == v1::EVENT_KIND_CAN_UP) last = kind;
+  }
+  EXPECT_EQ(last, v1::EVENT_KIND_CAN_UP);
+}
+
+TEST_F(CanHubTest, ErrorsOfTheControllerAreToldWithTheirNumber) {
+  news_.report = {.up = true, .error_frames = 3, .malformed = 1};
+  hub_.Hear(0, news_, kNow, effects_);
+  ASSERT_THAT(Events(), ElementsAre(v1::EVENT_KIND_CAN_ERRORS));
+  EXPECT_EQ(effects_.events[0].detail(), "error frames 3, malformed 1");
+}
+
+TEST_F(CanHubTest, WhatTheBusDidNotTakeOfTheCompatibleTunnelIsCounted) {
+  hub_.Arrive({.topic = "can/s/2015", .payload = absl::HexStringToBytes("00000000000000000055")}, kNow, effects_);
+  Finish(0, absl::UnavailableError("the bus is down"));
+  EXPECT_EQ(hub_.refused_messages(), 1u);
+  EXPECT_EQ(hub_.policy_violations(), 0u);
+}
+
+TEST_F(CanHubTest, FramesWhoseTimeIsOverInTheQueueHaveExpired) {
+  Run(9, Send("car", {"7DF#0201"}));
+  EXPECT_EQ(effects_.writes[0].not_after, kNow.mono + absl::Seconds(1));
+  Steps();
+  Finish(0, absl::DeadlineExceededError("too late"));
+  EXPECT_THAT(Steps(), ElementsAre("9 EXPIRED expired the bus was too busy"));
+}
+
+TEST_F(CanHubTest, NamesThatCannotBeAreNotRepeated) {
+  v1::Command command = Send(std::string(60'000, 'x'), {"7DF#"});
+  EXPECT_LT(Judge(command).message().size(), 100u);
+  command = Send("car", {"7DF#"});
+  command.mutable_can_send()->set_by(std::string(65, 'x'));
+  EXPECT_TRUE(absl::IsInvalidArgument(Judge(command)));
+}
+
+TEST_F(CanHubTest, TapsEndWithTheAgentAndAreOnRecord) {
+  Run(9, Tap("car", absl::Seconds(5)));
+  Steps();
+  hub_.Stop(effects_);
+  EXPECT_THAT(Steps(), ElementsAre("9 CANCELLED cancelled frames 0"));
+  EXPECT_EQ(effects_.events.back().kind(), v1::EVENT_KIND_CAN_TAP_OFF);
 }
 
 TEST_F(CanHubTest, LostFramesAreToldButNotEachTime) {

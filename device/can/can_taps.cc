@@ -43,14 +43,14 @@ bool CanTaps::Start(CommandId command, const v1::CanTap& tap, uint64_t dropped, 
   return true;
 }
 
-std::optional<TapEnd> CanTaps::Stop(CommandId command, CanEffects& effects) {
+std::optional<TapEnd> CanTaps::Stop(CommandId command, absl::string_view why, CanEffects& effects) {
   const auto tap = std::ranges::find(taps_, command, &Tap::command);
   if (tap == taps_.end()) return std::nullopt;
   Send(*tap, effects);
   const TapEnd end{.command = command, .frames = tap->frames, .in_time = false};
   effects.events.push_back(MakeEvent(v1::EVENT_KIND_CAN_TAP_OFF, bus_,
-                                     absl::StrCat("command ", Number(command), " by ", tap->asked.by(), " frames ",
-                                                  end.frames, " dropped ", tap->dropped)));
+                                     absl::StrCat("command ", Number(command), " by ", tap->asked.by(), " ", why,
+                                                  " frames ", end.frames, " dropped ", tap->dropped + tap->unsent)));
   taps_.erase(tap);
   return end;
 }
@@ -79,7 +79,7 @@ void CanTaps::Tick(MonoTime now, CanEffects& effects, std::vector<TapEnd>& ended
     if (now >= tap.until) over.push_back(tap.command);
   }
   for (const CommandId command : over) {
-    ended.push_back(*Stop(command, effects));
+    ended.push_back(*Stop(command, "time over", effects));
     ended.back().in_time = true;
   }
 }
@@ -93,16 +93,26 @@ MonoTime CanTaps::NextDue() const {
   return due;
 }
 
+std::vector<TapEnd> CanTaps::StopAll(absl::string_view why, CanEffects& effects) {
+  std::vector<TapEnd> ended;
+  while (!taps_.empty()) ended.push_back(*Stop(taps_.front().command, why, effects));
+  return ended;
+}
+
 void CanTaps::Send(Tap& tap, CanEffects& effects) const {
   if (tap.waiting.size() == 0) return;
+  if (!link_up_) {
+    tap.unsent += static_cast<uint64_t>(tap.waiting.Take().id_size());
+    return;
+  }
   tap.frames += static_cast<uint64_t>(tap.waiting.size());
   v1::CanBatch batch;
   batch.set_epoch(epoch_);
   batch.set_tap(Number(tap.command));
   batch.set_seq(++tap.seq);
   *batch.mutable_frames() = tap.waiting.Take();
-  batch.set_dropped(tap.dropped);
-  effects.publish.push_back({.topic = topic_, .payload = batch.SerializeAsString()});
+  batch.set_dropped(tap.dropped + tap.unsent);
+  effects.publish.push_back({.topic = topic_, .payload = batch.SerializeAsString(), .droppable = true});
 }
 
 }  // namespace fleet::device

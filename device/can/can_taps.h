@@ -38,9 +38,11 @@ class CanTaps {
   CanTaps(const DeviceId& device, absl::string_view bus, uint32_t epoch);
 
   // `tap` was checked. False: too many already.
+  void SetLinkUp(bool up) { link_up_ = up; }
   bool Start(CommandId command, const v1::CanTap& tap, uint64_t dropped, MonoTime now, CanEffects& effects);
   // What it gathered goes out. nullopt: there is none such.
-  std::optional<TapEnd> Stop(CommandId command, CanEffects& effects);
+  std::optional<TapEnd> Stop(CommandId command, absl::string_view why, CanEffects& effects);
+  std::vector<TapEnd> StopAll(absl::string_view why, CanEffects& effects);
 
   // Frames as they were on the bus, those with kCanSent included. `dropped`: what was lost before, since the beginning.
   void Offer(const std::vector<CanFrame>& frames, uint64_t dropped, MonoTime now, CanEffects& effects);
@@ -55,8 +57,9 @@ class CanTaps {
     CommandId command{};
     v1::CanTap asked;
     MonoTime until;
-    uint64_t dropped_before = 0;
-    uint64_t dropped = 0;
+    uint64_t dropped_before = 0;  // by the bus
+    uint64_t dropped = 0;         // by the bus since
+    uint64_t unsent = 0;          // without a link
     uint64_t frames = 0;
     uint32_t seq = 0;
     CanColumns waiting;
@@ -69,6 +72,7 @@ class CanTaps {
   const std::string topic_;
   const uint32_t epoch_;
   std::vector<Tap> taps_;
+  bool link_up_ = true;
 };
 
 // "123:7FF 18FEF100" for people; "all" when there is none.

@@ -132,7 +132,7 @@ TEST_F(CanTapsTest, EndsWhenItsTimeIsOverAndIsOnRecord) {
   EXPECT_EQ(effects_.events[0].name(), "can0");
   EXPECT_EQ(effects_.events[0].detail(), "command 5 by joe@desk for 1m filter 123:7FF");
   EXPECT_EQ(effects_.events[1].kind(), v1::EVENT_KIND_CAN_TAP_OFF);
-  EXPECT_EQ(effects_.events[1].detail(), "command 5 by joe@desk frames 1 dropped 0");
+  EXPECT_EQ(effects_.events[1].detail(), "command 5 by joe@desk time over frames 1 dropped 0");
   EXPECT_TRUE(taps_.empty());
   EXPECT_EQ(taps_.NextDue(), MonoTime::Max());
 }
@@ -140,14 +140,37 @@ TEST_F(CanTapsTest, EndsWhenItsTimeIsOverAndIsOnRecord) {
 TEST_F(CanTapsTest, StoppedTapSendsNothingMore) {
   Start(5);
   Offer({Frame("123#")});
-  const std::optional<TapEnd> end = taps_.Stop(CommandId{5}, effects_);
+  const std::optional<TapEnd> end = taps_.Stop(CommandId{5}, "taken back", effects_);
   ASSERT_TRUE(end);
   EXPECT_FALSE(end->in_time);
   effects_.Clear();
   Offer({Frame("124#")});
   Tick(absl::Seconds(1));
   EXPECT_THAT(effects_.publish, IsEmpty());
-  EXPECT_FALSE(taps_.Stop(CommandId{5}, effects_));
+  EXPECT_FALSE(taps_.Stop(CommandId{5}, "taken back", effects_));
+}
+
+TEST_F(CanTapsTest, WhatCouldNotBeSentWithoutALinkIsDroppedAndCounted) {
+  Start(5);
+  taps_.SetLinkUp(false);
+  Offer(std::vector<CanFrame>(70, Frame("123#")));
+  Tick(absl::Milliseconds(10));
+  EXPECT_THAT(effects_.publish, IsEmpty());
+  taps_.SetLinkUp(true);
+  Offer({Frame("124#")}, absl::Milliseconds(10));
+  Tick(absl::Milliseconds(20));
+  ASSERT_EQ(Batches(effects_).size(), 1u);
+  EXPECT_EQ(Batches(effects_)[0].dropped(), 70u);
+  EXPECT_EQ(Batches(effects_)[0].seq(), 1u);
+  EXPECT_EQ(taps_.StopAll("the agent stops", effects_)[0].frames, 1u);
+  EXPECT_EQ(effects_.events.back().detail(), "command 5 by joe@desk the agent stops frames 1 dropped 70");
+}
+
+TEST_F(CanTapsTest, SixtyFourShortFramesFitOnePacket) {
+  Start(5);
+  Offer(std::vector<CanFrame>(64, Frame("123#1122334455667788")));
+  ASSERT_EQ(effects_.publish.size(), 1u);
+  EXPECT_LE(effects_.publish[0].payload.size(), 1000u);
 }
 
 TEST_F(CanTapsTest, FifthTapIsRefused) {

@@ -50,7 +50,8 @@ void CompatTunnel::Publish(const std::vector<CanFrame>& frames, CanEffects& effe
   for (const CanFrame& frame : frames) {
     if (frame.is(kCanError) || frame.is(kCanSent)) continue;
     ++counters_.published;
-    effects.publish.push_back({.topic = absl::StrCat(base_, "/", frame.id), .payload = PayloadOf(frame)});
+    effects.publish.push_back(
+        {.topic = absl::StrCat(base_, "/", frame.id), .payload = PayloadOf(frame), .droppable = true});
   }
 }
 

@@ -40,7 +40,9 @@ ObdPoller::ObdPoller(size_t bus, absl::string_view name, const PlannedObd& plan)
 void ObdPoller::BusChanged(bool up, MonoTime now) {
   if (up == (state_ != State::kDown)) return;
   pause_ = kMinPause;
-  Sleep(now);
+  Sleep(up ? now + rest_ : now);
+  // It may be what we ask that brings the bus down: until somebody answers it is let alone longer each time.
+  if (up) rest_ = std::clamp(2 * rest_, kMinPause, kMaxPause);
   if (up) return;
   state_ = State::kDown;
   if (clear_.has_value()) EndClear(false, "the bus went down");
@@ -252,7 +254,7 @@ bool ObdPoller::TakeCodes(Ecu& ecu, std::span<const uint8_t> message) {
   auto codes = ParseObdDtcs(message);
   if (!codes.has_value()) return false;
   (kind_ == Kind::kStored ? ecu.stored : ecu.pending) = *std::move(codes);
-  ecu.told_codes = true;
+  ecu.told_codes = ecu.told_codes || kind_ == Kind::kStored;  // pending ones alone are not all
   return true;
 }
 

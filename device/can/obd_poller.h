@@ -144,6 +144,7 @@ class ObdPoller {
   int silent_ = 0;           // requests in a row that nobody answered
   MonoTime wake_;            // of kAsleep
   absl::Duration pause_ = kMinPause;
+  absl::Duration rest_ = absl::ZeroDuration();  // before a bus that has come up is asked, since nobody answered
   MonoTime rediscover_ = MonoTime::Max();
   uint8_t next_bitmap_ = 0;
 

@@ -49,6 +49,7 @@ void ObdPoller::FinishDiscovery(Now now, ObdOut out) {
   if (silent_ > 0) return;
   state_ = State::kDiscovering;
   pause_ = kMinPause;
+  rest_ = absl::ZeroDuration();
   const int next = next_bitmap_ + kObdBitmapPids;
   const bool is_there = next < 0x100 && std::ranges::any_of(ecus_, [&](const Ecu& ecu) {
                           return ecu.present && ecu.supported[static_cast<size_t>(next)];
