@@ -1,7 +1,5 @@
 #include "server/can_views.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/can/can_columns.h"
@@ -13,7 +11,6 @@ namespace fleet::server {
 namespace {
 
 constexpr uint32_t kDefaultTapMs = 60'000;
-constexpr int kFiltersShown = 4;
 
 absl::Status AtMost(int max, int count, absl::string_view what) {
   if (count <= max) return absl::OkStatus();
@@ -66,10 +63,7 @@ std::string Summary(const v1::CanSend& send) {
 
 std::string Summary(const v1::CanTap& tap) {
   std::string text = absl::StrCat("tap ", tap.bus());
-  for (int i = 0; i < std::min(tap.filters_size(), kFiltersShown); ++i) {
-    absl::StrAppend(&text, " ", CanFilterText(tap.filters(i)));
-  }
-  if (const int more = tap.filters_size() - kFiltersShown; more > 0) absl::StrAppend(&text, " and ", more, " more");
+  for (const v1::CanFilter& filter : tap.filters()) absl::StrAppend(&text, " ", CanFilterText(filter));
   absl::StrAppend(&text, " for ", absl::FormatDuration(absl::Milliseconds(tap.duration_ms())));
   return tap.sent_too() ? text + ", sent ones too" : text;
 }

@@ -72,12 +72,14 @@ TEST(CanViews, ACommandSaysItsKindWhatItIsAndWhoAsked) {
   EXPECT_EQ(View(ClearOf()).summary(), "clear trouble codes on can0");
 }
 
-TEST(CanViews, ATapNamesItsFirstFiltersAndItsTime) {
+TEST(CanViews, ATapNamesAllItsFiltersAndItsTime) {
   EXPECT_EQ(View(TapOf({"123:7FF"}, 600'000)).summary(), "tap can0 123:7FF for 10m");
   EXPECT_EQ(View(TapOf({})).kind(), "can_tap");
-  v1::CanTap tap = TapOf({"123", "124", "125", "126", "127", "128"}, 1500);
+  v1::CanTap tap = TapOf({"123", "124", "125", "126", "127:7F0"}, 1500);
   tap.set_sent_too(true);
-  EXPECT_EQ(View(tap).summary(), "tap can0 123:7FF 124:7FF 125:7FF 126:7FF and 2 more for 1.5s, sent ones too");
+  EXPECT_EQ(View(tap).summary(), "tap can0 123:7FF 124:7FF 125:7FF 126:7FF 127:7F0 for 1.5s, sent ones too");
+  const std::string full = View(TapOf(std::vector<std::string>(kMaxTapFilters, "18FEF100"))).summary();
+  EXPECT_EQ(full.find("more"), std::string::npos) << "who approves of it must see all of it";
 }
 
 // A row that a later version or a damaged disk left must not take the list of commands with it.

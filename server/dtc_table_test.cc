@@ -41,6 +41,10 @@ EventRow WithCode(EventRow row, const std::string& code) {
   return row;
 }
 
+EventRow Scanned(uint32_t epoch, uint64_t seq, int64_t at_unix_ms) {
+  return WithCode(DtcEvent(v1::EVENT_KIND_DTC_SCANNED, epoch, seq, at_unix_ms), "");
+}
+
 class DtcTableTest : public testing::Test {
  protected:
   DtcTableTest() { EXPECT_TRUE(store_->Write({{.devices = {SampleDevice(1, "a"), SampleDevice(2, "b")}}}).ok()); }
@@ -135,24 +139,80 @@ TEST_F(DtcTableTest, ALaterLifeIsNewerWhateverItsClockSays) {
   EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 cleared 9-0"));
 }
 
+TEST_F(DtcTableTest, AnOlderLifeIsOlderWhateverItsClockSays) {
+  Write({DtcEvent(kSet, 5, 1, kNow), DtcEvent(kCleared, 4, 7, kNow + 9)});
+  EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 active 0-0"));
+  Write({Scanned(4, 8, kNow + 9)});
+  EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 active 0-0"));
+}
+
 TEST_F(DtcTableTest, ADeviceThatLostItsDiskIsHeardAgain) {
-  Write({DtcEvent(kSet, 40, 1000, kNow + 1), DtcEvent(kCleared, 1, 2, kNow + 2)});
-  EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 cleared 1-2"));
+  const EventRow disk_lost{.device_row = 1, .event = {}, .disk_lost = true};
+  EventRow other = DtcEvent(kSet, 40, 1000, kNow + 1);
+  other.device_row = 2;
+  Write({DtcEvent(kSet, 40, 1000, kNow + 1), WithCode(DtcEvent(kSet, 40, 1001, kNow + 1), "P0002"),
+         Scanned(40, 1002, kNow + 1), other, disk_lost, DtcEvent(kCleared, 1, 2, kNow - 7)});
+  EXPECT_THAT(Lines({.device_id = "a"}), ElementsAre("P0133 7E8 cleared 1--7", "P0002 7E8 active 1-1"));
+  Write({WithCode(DtcEvent(kSet, 1, 3, kNow + 3), "P0003")});
+  EXPECT_THAT(Lines({.device_id = "a", .active_only = true}),
+              ElementsAre("P0003 7E8 active 3-3", "P0002 7E8 active 1-1"))
+      << "the scan was of an older life too";
+  Write({Scanned(1, 4, kNow + 4)});
+  EXPECT_THAT(Lines({.device_id = "a", .active_only = true}), ElementsAre("P0003 7E8 active 3-3"));
+  other.epoch = 1;
+  other.event.set_kind(kCleared);
+  Write({other});
+  EXPECT_THAT(Lines({.device_id = "b"}), ElementsAre("P0133 7E8 active 1-1")) << "its disk is whole";
+  EXPECT_EQ(file_.Query("SELECT count(*) FROM event WHERE epoch = 0"), 0) << "it is no event";
 }
 
 TEST_F(DtcTableTest, WhatALaterLifeDoesNotFindAnyMoreIsGone) {
-  const auto scanned = [](uint32_t epoch, uint64_t seq, int64_t at_unix_ms) {
-    return WithCode(DtcEvent(v1::EVENT_KIND_DTC_SCANNED, epoch, seq, at_unix_ms), "");
-  };
   Write({WithCode(DtcEvent(kSet, 1, 1, kNow), "P0001"), WithCode(DtcEvent(kSet, 1, 2, kNow), "P0002"),
-         WithCode(DtcEvent(kSet, 1, 3, kNow), "P0003"), scanned(1, 4, kNow)});
+         WithCode(DtcEvent(kSet, 1, 3, kNow), "P0003"), Scanned(1, 4, kNow)});
   EXPECT_THAT(Lines(), ElementsAre("P0003 7E8 active 0-0", "P0002 7E8 active 0-0", "P0001 7E8 active 0-0"));
-  EventRow other = scanned(2, 1, kNow + 5);
+  EventRow other = Scanned(2, 1, kNow + 5);
   other.event.mutable_dtc()->set_ecu(0x7E9);
-  Write({other, WithCode(DtcEvent(kSet, 2, 2, kNow + 9), "P0002"), scanned(2, 3, kNow + 9)});
+  Write({other, WithCode(DtcEvent(kSet, 2, 2, kNow + 9), "P0002"), Scanned(2, 3, kNow + 9)});
   EXPECT_THAT(Lines(), ElementsAre("P0003 7E8 cleared 0-9", "P0001 7E8 cleared 0-9", "P0002 7E8 active 0-9"));
-  Write({scanned(1, 5, kNow + 1)});
+  Write({Scanned(1, 5, kNow + 1)});
   EXPECT_THAT(Lines({.active_only = true}), ElementsAre("P0002 7E8 active 0-9")) << "it came late";
+}
+
+TEST_F(DtcTableTest, WhatAnOlderLifeToldIsGoneAlsoWhenItComesAfterTheScan) {
+  Write({DtcEvent(kSet, 2, 1, kNow + 1), DtcEvent(kCleared, 2, 2, kNow + 2), Scanned(4, 5, kNow + 9)});
+  Write({WithCode(DtcEvent(kSet, 3, 8, kNow + 3), "P0002"), DtcEvent(kSet, 3, 9, kNow + 3)});
+  EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 cleared 3-9", "P0002 7E8 cleared 3-9")) << "as it would be in time";
+  EXPECT_THAT(Lines({.active_only = true}), IsEmpty());
+  Write({WithCode(DtcEvent(kSet, 4, 4, kNow + 8), "P0003"), DtcEvent(kSet, 4, 3, kNow + 7)});
+  EXPECT_THAT(Lines({.active_only = true}), ElementsAre("P0133 7E8 active 7-7", "P0003 7E8 active 8-8"))
+      << "of the life that scanned";
+  Write({WithCode(DtcEvent(kSet, 5, 1, kNow + 10), "P0002"), Scanned(3, 10, kNow + 20)});
+  EXPECT_THAT(Lines({.active_only = true}),
+              ElementsAre("P0002 7E8 active 10-10", "P0133 7E8 active 7-7", "P0003 7E8 active 8-8"));
+}
+
+TEST_F(DtcTableTest, AScanIsRememberedPastItsAgeAndTheBoundAndNeverListed) {
+  std::vector<EventRow> rows = {Scanned(4, 1, kNow)};
+  for (int i = 0; i < DtcTable::kMaxCodes; ++i) {
+    rows.push_back(WithCode(DtcEvent(kCleared, 4, static_cast<uint64_t>(i) + 2, kNow), absl::StrCat("code ", i)));
+  }
+  Write(rows);
+  EXPECT_EQ(List({.limit = 1000}).dtcs_size(), 1) << "the last one took the place of all that were cleared";
+  while (*store_->Prune({.keep = absl::Seconds(1)}, kNow + 86'400'000)) continue;
+  EXPECT_THAT(Lines(), IsEmpty());
+  Write({DtcEvent(kSet, 3, 9, kNow)});
+  EXPECT_THAT(Lines(), ElementsAre("P0133 7E8 cleared 0-0"));
+}
+
+TEST_F(DtcTableTest, NumbersOfChangesGrowByOneHoweverManyLivesThereAre) {
+  constexpr uint32_t kLives = 200;
+  for (uint32_t life = 1; life <= kLives; ++life) {
+    Write({Scanned(life, 1, kNow), WithCode(DtcEvent(kSet, life, 2, kNow), absl::StrCat("P", 1000 + life)),
+           WithCode(DtcEvent(kSet, life, 3, kNow), absl::StrCat("P", 3000 + life))});
+  }
+  EXPECT_THAT(Lines({.active_only = true}), ElementsAre("P3200 7E8 active 0-0", "P1200 7E8 active 0-0"));
+  EXPECT_LE(file_.Query("SELECT max(change) FROM dtc"), 5 * kLives) << "a scan, and two that are set and cleared";
+  EXPECT_EQ(file_.Query("SELECT count(*) FROM dtc WHERE active = 0"), 2 * (kLives - 1));
 }
 
 TEST_F(DtcTableTest, ACodeIsOneOfItsControllerOnItsBus) {

@@ -1,5 +1,9 @@
 #include "server/ingest.h"
 
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/can/can_columns.h"
@@ -62,6 +66,11 @@ absl::Status CheckDtc(const v1::Dtc& dtc, bool has_code) {
   if (dtc.protocol().empty() || dtc.code().empty() == has_code) {
     return absl::InvalidArgumentError("trouble code without a protocol or a code");
   }
+  for (const std::string* text : {&dtc.protocol(), &dtc.code(), &dtc.status()}) {
+    if (!std::ranges::all_of(*text, absl::ascii_isprint)) {
+      return absl::InvalidArgumentError("trouble code with a text that is not printable ASCII");
+    }
+  }
   if (dtc.protocol().size() > 16 || dtc.code().size() > 64 || dtc.status().size() > 16) {
     return absl::InvalidArgumentError("trouble code with too long a text");
   }
@@ -89,7 +98,9 @@ absl::Status CheckMeaning(const v1::TelemetryBatch& batch) {
     return absl::InvalidArgumentError("telemetry columns of different length");
   }
   for (const std::string& signal : batch.signals()) {
-    if (signal.empty() || signal.size() > 64) return absl::InvalidArgumentError("signal name is not 1 to 64 bytes");
+    if (!IsSignalName(signal)) {
+      return absl::InvalidArgumentError(absl::StrCat("signal name ", absl::CHexEscape(signal.substr(0, 100))));
+    }
   }
   for (const uint32_t signal : batch.signal()) {
     if (signal >= static_cast<uint32_t>(batch.signals_size())) {

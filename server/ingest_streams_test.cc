@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "server/ingest.h"
@@ -96,6 +97,10 @@ TEST_F(IngestStreamsTest, TroubleCodesThatMakeNoSenseAreRefused) {
       [](auto& e) { e.mutable_dtc()->clear_code(); },
       [](auto& e) { e.mutable_dtc()->set_code(std::string(65, 'c')); },
       [](auto& e) { e.mutable_dtc()->set_status(std::string(17, 's')); },
+      [](auto& e) { e.mutable_dtc()->set_protocol("obd\n"); },
+      [](auto& e) { e.mutable_dtc()->set_code("\x1b[2J"); },
+      [](auto& e) { e.mutable_dtc()->set_code("P0133\x7f"); },
+      [](auto& e) { e.mutable_dtc()->set_status("gel\xc3\xb6scht"); },
       // Kept in memory as well when no kind calls for it.
       [](auto& e) {
         e.set_kind(v1::EVENT_KIND_CAN_UP);
@@ -139,7 +144,11 @@ TEST_F(IngestStreamsTest, TelemetryThatMakesNoSenseIsRefused) {
   ExpectSamplesRefused([](auto& b) { b.add_after_ms(1); });
   ExpectSamplesRefused([](auto& b) { b.set_signal(0, 2); });
   ExpectSamplesRefused([](auto& b) { b.set_signals(0, ""); });
-  ExpectSamplesRefused([](auto& b) { b.set_signals(0, std::string(65, 's')); });
+  const std::vector<std::string> names = {
+      "rpm", "motor//rpm", "/rpm", "motor/", "motor/\x1b[2J", "a/+", "a/" + std::string(63, 's')};
+  for (const std::string& name : names) {
+    ExpectSamplesRefused([&](auto& b) { b.set_signals(0, name); });
+  }
   ExpectSamplesRefused([](auto& b) {
     b.clear_value();
     b.clear_signal();

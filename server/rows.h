@@ -77,6 +77,7 @@ struct EventRow {
   v1::Event event;
   int64_t received_unix_ms = 0;
   bool backlog = false;
+  bool disk_lost = false;  // no event, but in its place among them: from here on the device counts its lives anew
 };
 
 // Consecutive samples as they came.

@@ -141,11 +141,11 @@ CREATE TABLE IF NOT EXISTS dtc (
   ecu              INTEGER NOT NULL,
   code             TEXT NOT NULL,
   status           TEXT NOT NULL,
-  active           INTEGER NOT NULL,        -- 0: cleared
+  active           INTEGER NOT NULL,        -- 0: cleared; 2: not a code, but the last scan of its controller
   first_unix_ms    INTEGER NOT NULL,        -- by the device's clock; since when it is or was active without a pause
   last_unix_ms     INTEGER NOT NULL,        -- seen last, or cleared
   count            INTEGER NOT NULL,
-  epoch            INTEGER NOT NULL,        -- of the event, as are the next three
+  epoch            INTEGER NOT NULL,        -- of the event, as are the next three; 0: from before the device lost its disk
   seq              INTEGER NOT NULL,
   at_unix_ms       INTEGER NOT NULL,
   received_unix_ms INTEGER NOT NULL,

@@ -121,6 +121,10 @@ absl::Status Store::SetEnded(CommandId id, bool ended) {
 
 absl::Status Store::WriteStreams(const RowBatch& batch, Counters& counters) {
   for (const EventRow& row : batch.events) {
+    if (row.disk_lost) {
+      RETURN_IF_ERROR(dtcs_->DiskLost(row.device_row));
+      continue;
+    }
     BindEvent(row, writes_->event);
     RETURN_IF_ERROR(writes_->event.Run());
     ASSIGN_OR_RETURN(const bool followed, dtcs_->Follow(row));

@@ -194,7 +194,7 @@ absl::StatusOr<v1::DtcList> StoreReader::Dtcs(const DtcQuestion& question) {
       database_->Prepare(absl::StrCat(
           "SELECT change, device.id, bus, protocol, ecu, code, status, active, first_unix_ms, last_unix_ms, count "
           "FROM dtc JOIN device ON device.device = dtc.device WHERE change < ?1 ",
-          device == 0 ? "" : "AND dtc.device = ?3 ", question.active_only ? "AND active = 1 " : "",
+          device == 0 ? "" : "AND dtc.device = ?3 ", question.active_only ? "AND active = 1 " : "AND active < 2 ",
           "ORDER BY change DESC LIMIT ?2")));
   query.BindInt(1, question.before);
   query.BindInt(2, question.limit);

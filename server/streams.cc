@@ -255,6 +255,7 @@ void DeviceStreams::Unstore(v1::Stream stream, uint32_t epoch, const std::vector
 
 void DeviceStreams::DiskLost(uint32_t epoch, RowBatch& rows) {
   life_ = report_number_ = 0;
+  rows.events.push_back({.device_row = device_row_, .event = {}, .disk_lost = true});
   for (auto& [stream, state] : streams_) {
     while (!state.open.empty()) SettleOldest(stream, state, rows);
     state.settled_below = epoch;

@@ -240,6 +240,9 @@ TEST_F(StreamsTest, ADeviceThatLostItsDiskBeginsAnew) {
   Report(4, 1, {AccountOf(kEvent, 4, 6, 2)});
   streams_.DiskLost(1, rows_);
   ExpectLedger(kEvent, 6, 4, 2, 0);
+  ASSERT_THAT(rows_.events, SizeIs(5));
+  EXPECT_FALSE(rows_.events[3].disk_lost);
+  EXPECT_TRUE(rows_.events[4].disk_lost) << "the store is told, behind what came before";
   rows_.events.clear();
   EXPECT_TRUE(Events(1, 1, 2));
   EXPECT_TRUE(Events(4, 1, 3)) << "its fourth life, in time";

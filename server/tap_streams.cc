@@ -33,6 +33,13 @@ std::string EndText(const Losses& losses, const v1::CommandView& view) {
   return std::string(absl::StripSuffix(ToJson(event), "\n"));
 }
 
+// nullptr: in the store only.
+bool HasRun(const Command* command) {
+  return command == nullptr || std::ranges::any_of(command->steps, [](const CommandStepRow& step) {
+           return step.state == v1::COMMAND_STATE_RUNNING || step.state == v1::COMMAND_STATE_DONE;
+         });
+}
+
 }  // namespace
 
 struct TapStreams::Queue {
@@ -82,11 +89,13 @@ class TapStreams::Reader : public EventSource {
   std::string NextFrames() {
     std::string json = "{\"frames\":[";
     json.reserve(json.size() + std::min<size_t>(4 * rest_.size(), kFramesPerEvent * 64));
-    int count = 0;
-    while (!rest_.empty() && count < kFramesPerEvent) count += AppendBatch(json);
+    int count = AppendBatch(json);
+    // The first batch is alone in its event, which therefore tells its number.
+    const bool first = std::exchange(first_, false);
+    while (!first && !rest_.empty() && count < kFramesPerEvent) count += AppendBatch(json);
     streams_.delivered_.fetch_add(count, std::memory_order_relaxed);
     absl::StrAppend(&json, "],\"lost\":", losses_.lost, ",\"dropped\":", losses_.dropped,
-                    ",\"skipped\":", losses_.skipped, "}");
+                    ",\"skipped\":", losses_.skipped, ",\"next_batch\":", uint64_t{batch_.seq()} + 1, "}");
     return json;
   }
 
@@ -115,6 +124,7 @@ class TapStreams::Reader : public EventSource {
   Losses losses_;
   std::string end_;
   bool closed_ = false;
+  bool first_ = true;   // nothing was given yet
   v1::CanBatch batch_;  // its memory is used again
 };
 
@@ -148,7 +158,10 @@ void TapStreams::Restore(const FleetState& state, MonoTime now) {
 
 absl::StatusOr<std::unique_ptr<EventSource>> TapStreams::Read(CommandId id) {
   const auto found = taps_.find(id);
-  if (found == taps_.end()) return absl::NotFoundError(absl::StrCat("no tap ", Number(id), " is open"));
+  if (found == taps_.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("no tap ", Number(id), " is open; GET /api/v1/commands/", Number(id), " tells what became of it"));
+  }
   Tap& tap = found->second;
   if (tap.has_reader) return absl::FailedPreconditionError(absl::StrCat("tap ", Number(id), " has its reader already"));
   tap.has_reader = true;
@@ -197,7 +210,7 @@ bool TapStreams::IsDone(Tap& tap, FleetState& state, Changes& changes, Now now) 
   if (command == nullptr || command->phase == Command::Phase::kEnded || tap.over <= now.mono) {
     if (!tap.ended) {
       End(tap, command);
-      tap.unread_until = now.mono + kUnread;
+      tap.unread_until = HasRun(command) ? now.mono + kUnread : now.mono;
     }
     tap.due = tap.unread_until;
     return tap.has_reader || tap.due <= now.mono;
@@ -206,14 +219,24 @@ bool TapStreams::IsDone(Tap& tap, FleetState& state, Changes& changes, Now now) 
     if (!tap.has_reader) tap.due = std::min(tap.due, tap.unread_until);
     return false;
   }
-  if (tap.cancel_at <= now.mono) {
-    const auto cancelled = state.CancelCommand(tap.id, kCancelTtl, now, changes);
-    tap.cancel_at = now.mono + (cancelled.ok() ? kCancelAgain : kCancelRetry);
-    LogInfo("tap without reader cancelled device_id={} command_id={} error={}", tap.device.view(), Number(tap.id),
-            cancelled.status().message());
-  }
+  if (tap.cancel_at <= now.mono) Cancel(tap, state, changes, now);
   tap.due = std::min(tap.due, tap.cancel_at);
   return false;
+}
+
+void TapStreams::Cancel(Tap& tap, FleetState& state, Changes& changes, Now now) {
+  const absl::Status cancelled = state.CancelCommand(tap.id, kCancelTtl, now, changes).status();
+  if (cancelled.ok()) {
+    LogInfo("tap without reader cancelled device_id={} command_id={}", tap.device.view(), Number(tap.id));
+    tap.cancel_at = now.mono + kCancelAgain;
+    return;
+  }
+  if (tap.cancel_pause == kCancelRetry) {
+    LogWarn("tap without reader cannot be cancelled yet, will try again device_id={} command_id={} error={}",
+            tap.device.view(), Number(tap.id), cancelled.message());
+  }
+  tap.cancel_at = now.mono + tap.cancel_pause;
+  tap.cancel_pause = std::min(2 * tap.cancel_pause, kCancelAgain);
 }
 
 // Nobody reads it, and nobody will.

@@ -6,7 +6,8 @@
 //                         '-- 10 s --> leaving: cancelled, again and again as long as it may run
 //
 // A tap ends with its command, or when its time box has been over for a while and nobody knows. One that is unknown
-// goes on: its device or our link was away and may come back.
+// goes on: its device or our link was away and may come back. What ended unread is kept for 10 s too, unless it never
+// ran: who submitted it is told so there.
 //
 // Loop thread only; each reader has a thread of its own and is gone before this is. Bounds: kMaxTaps, and of each
 // kMaxQueuedBytes, twice that while it is read; what comes past that is skipped and counted.
@@ -36,7 +37,7 @@ class TapStreams {
   static constexpr absl::Duration kEndGrace = absl::Seconds(15);
   static constexpr absl::Duration kCancelTtl = absl::Seconds(5);
   static constexpr absl::Duration kCancelAgain = absl::Seconds(10);  // it was sent, and the tap has not ended
-  static constexpr absl::Duration kCancelRetry = absl::Seconds(1);   // it could not be given
+  static constexpr absl::Duration kCancelRetry = absl::Seconds(1);   // it could not be given; twice as long each time
 
   struct Counters {
     uint64_t delivered = 0;  // frames, to readers
@@ -78,7 +79,8 @@ class TapStreams {
     MonoTime over;          // by then it cannot run any more
     MonoTime unread_until = MonoTime::Max();
     MonoTime cancel_at;
-    MonoTime due;  // of the next look at it
+    absl::Duration cancel_pause = kCancelRetry;  // after the next one that cannot be given
+    MonoTime due;                                // of the next look at it
     bool has_reader = false;
     bool ended = false;
     std::shared_ptr<Queue> queue;
@@ -86,6 +88,7 @@ class TapStreams {
 
   void Follow(const Command& command, const Device& device, uint32_t next_seq);
   bool IsDone(Tap& tap, FleetState& state, Changes& changes, Now now);
+  static void Cancel(Tap& tap, FleetState& state, Changes& changes, Now now);
   static bool Leaves(Tap& tap, const Command& command, MonoTime now);
   static void End(Tap& tap, const Command* command);
 

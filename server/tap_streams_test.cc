@@ -117,10 +117,25 @@ TEST_F(TapStreamsTest, FramesComeAsCandumpWritesThemFromTheSubmissionOn) {
   const Taken taken = TakeAll(*reader);
   EXPECT_THAT(taken.frames,
               ElementsAre(kLog, "(1436509052.249800) can0 18FEF100#R", "(1436509052.250000) can0 123##11122"));
-  EXPECT_THAT(taken.events, SizeIs(1)) << "what is there together comes together";
   EXPECT_EQ(taken.events[0].lost() + taken.events[0].dropped() + taken.events[0].skipped(), 0);
   EXPECT_EQ(taps_.counters().delivered, 3u);
   EXPECT_THAT(TakeAll(*reader).events, IsEmpty());
+}
+
+TEST_F(TapStreamsTest, EventsSayHowFarTheyGoAndTheFirstHasOneBatch) {
+  const CommandId id = OpenAndRun();
+  for (uint32_t seq : {7u, 8u, 12u}) Take(id, seq);
+  const auto reader = Read(id);
+  std::vector<v1::CanTapEvent> events = TakeAll(*reader).events;
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_THAT(events[0].frames(), SizeIs(1));
+  EXPECT_EQ(events[0].next_batch(), 8);
+  EXPECT_THAT(events[1].frames(), SizeIs(2)) << "what is there together comes together";
+  EXPECT_EQ(events[1].next_batch(), 13);
+  for (uint32_t seq : {13u, 14u}) Take(id, seq);
+  events = TakeAll(*reader).events;
+  ASSERT_THAT(events, SizeIs(1));
+  EXPECT_EQ(events[0].next_batch(), 15);
 }
 
 TEST_F(TapStreamsTest, BatchesThatAreMissingAreCountedFromTheFirstOn) {
@@ -224,6 +239,19 @@ TEST_F(TapStreamsTest, WhoComesAfterTheEndStillSeesItForAWhile) {
   EXPECT_TRUE(absl::IsNotFound(taps_.Read(id).status()));
 }
 
+TEST_F(TapStreamsTest, ATapThatNeverRanGivesItsPlaceAtOnce) {
+  for (const v1::CommandState state : {v1::COMMAND_STATE_REJECTED, v1::COMMAND_STATE_FAILED}) {
+    const CommandId id = Open();
+    Say(id, state);
+    EXPECT_EQ(taps_.count(), 0u) << state;
+    EXPECT_THAT(std::string(taps_.Read(id).status().message()), HasSubstr(absl::StrCat("commands/", Number(id))));
+  }
+  const CommandId read = Open();
+  const auto reader = Read(read);
+  Say(read, v1::COMMAND_STATE_REJECTED);
+  EXPECT_EQ(TakeAll(*reader).end->state(), "rejected");
+}
+
 TEST_F(TapStreamsTest, ATapHasOneReader) {
   const CommandId id = OpenAndRun();
   const auto reader = Read(id);
@@ -275,8 +303,28 @@ TEST_F(TapStreamsTest, ATapOnADeviceThatIsOfflineIsCancelledWhenItIsBack) {
     Turn();
   }
   EXPECT_THAT(Cancelled(), IsEmpty());
-  Pass(TapStreams::kCancelRetry + absl::Seconds(1));
+  Pass(TapStreams::kCancelAgain);
   EXPECT_THAT(Cancelled(), ElementsAre(Number(id)));
+}
+
+TEST_F(TapStreamsTest, ACancelThatCannotBeGivenIsTriedLessAndLessOftenAndLoggedOnce) {
+  const CommandId id = OpenAndRun();
+  FleetStateTest::Say("a", v1::PRESENCE_OFFLINE, 1);
+  Read(id).reset();
+  testing::internal::CaptureStdout();
+  std::vector<absl::Duration> pauses;
+  while (pauses.size() < 7) {
+    Turn();
+    pauses.push_back(taps_.NextDue() - clock_.Read().mono);
+    clock_.Advance(pauses.back());
+  }
+  const std::string log = testing::internal::GetCapturedStdout();
+  const auto s = [](int seconds) { return absl::Seconds(seconds); };
+  EXPECT_THAT(pauses, ElementsAre(s(1), s(2), s(4), s(8), s(10), s(10), s(10)));
+  const size_t line = log.find("cannot be cancelled yet");
+  ASSERT_NE(line, std::string::npos) << log;
+  EXPECT_EQ(log.find("cannot be cancelled yet", line + 1), std::string::npos) << log;
+  EXPECT_EQ(log.find("tap without reader cancelled"), std::string::npos) << log;
 }
 
 TEST_F(TapStreamsTest, ATapOutlivesABrokenLink) {
@@ -313,7 +361,6 @@ TEST_F(TapStreamsTest, TapsAreBounded) {
   for (size_t i = 0; i < TapStreams::kMaxTaps; ++i) Open();
   EXPECT_TRUE(absl::IsResourceExhausted(taps_.CheckRoom()));
   Say(device("a").open_commands.at(0), v1::COMMAND_STATE_REJECTED);
-  Pass(TapStreams::kUnread + absl::Milliseconds(100));
   EXPECT_TRUE(taps_.CheckRoom().ok());
 }
 

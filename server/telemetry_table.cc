@@ -13,7 +13,7 @@
 namespace fleet::server {
 namespace {
 
-// A device's clock that is further ahead is wrong.
+// A device's clock that is further off is wrong.
 constexpr int64_t kClockToleranceMs = 60'000;
 
 bool Fits(const v1::TelemetryBatch& batch, uint64_t samples) {
@@ -129,9 +129,11 @@ absl::StatusOr<uint64_t> TelemetryTable::Pack(const TelemetryRow& row, Device& d
 }
 
 void TelemetryTable::Note(Signal& signal, int64_t at_unix_ms, double value, const TelemetryRow& row) {
-  // What a clock said that was far ahead must not stand for good: what is live now is newer.
-  const bool known_is_wrong = signal.at_unix_ms > row.received_unix_ms + kClockToleranceMs && !row.backlog;
-  if (at_unix_ms < signal.at_unix_ms && !known_is_wrong) return;
+  // What is live is newer, when the clock that said the time of either is wrong: one that was far ahead must not stand
+  // for good, nor one that goes back hide what follows.
+  const bool clock_is_wrong = signal.at_unix_ms > row.received_unix_ms + kClockToleranceMs ||
+                              at_unix_ms < row.received_unix_ms - kClockToleranceMs;
+  if (at_unix_ms < signal.at_unix_ms && (row.backlog || !clock_is_wrong)) return;
   signal.at_unix_ms = at_unix_ms;
   signal.value = value;
   if (!std::exchange(signal.changed, true)) changed_.push_back(&signal);

@@ -147,6 +147,25 @@ TEST_F(TelemetryTableTest, WhatAClockFarAheadSaidGivesWayToWhatIsLive) {
   EXPECT_EQ(NewestOf("a/b"), "3@2000");
 }
 
+TEST_F(TelemetryTableTest, AClockThatGoesBackHidesNothingThatIsLive) {
+  constexpr int64_t kHour = 3'600'000;
+  Write({RowOf(1, {{"a/b", kNow, 1}})});
+  TelemetryRow late = RowOf(1, {{"a/b", kNow - kHour, 2}}, 2);
+  late.received_unix_ms = kNow + 1000;
+  late.backlog = true;
+  Write({late});
+  EXPECT_EQ(NewestOf("a/b"), "1@0") << "what waited is old";
+  TelemetryRow live = RowOf(1, {{"a/b", kNow - kHour, 3}, {"a/b", kNow - kHour + 100, 4}}, 3);
+  live.received_unix_ms = kNow + 2000;
+  Write({live});
+  EXPECT_EQ(NewestOf("a/b"), "4@-3599900");
+  Write({RowOf(1, {{"a/b", kNow + 3000, 5}}, 5)});
+  TelemetryRow slow = RowOf(1, {{"a/b", kNow - 50'000, 6}}, 6);
+  slow.received_unix_ms = kNow + 4000;
+  Write({slow});
+  EXPECT_EQ(NewestOf("a/b"), "5@3000") << "within the tolerance the clock has the word";
+}
+
 // Signals `first` to `last` of a device, each with its number as the value.
 TelemetryRow ManySignals(int64_t device, int first, int last, uint64_t first_seq) {
   v1::TelemetryBatch batch;

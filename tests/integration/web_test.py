@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """The web page: it is served, needs nothing from elsewhere, and a browser shows the fleet with it, live."""
 import html.parser
+import json
 import re
 import unittest
+import urllib.error
+import urllib.request
 
 import wire
 from browser import CHROMIUM, Browser
-from fleet_fixture import FleetTest, wait_until
+from fleet_fixture import FleetTest, accepts, free_port, wait_until
 from spoken_device import SpokenDevice
 
 VOID = {"meta", "link", "br", "input", "img"}  # elements without an end
@@ -79,6 +82,24 @@ class InABrowser(FleetTest):
         self.by_hand.publish("ledger", wire.message({1: 1, 2: 1, 3: made_three_and_has_none}), qos=1)
         wait_until("it is told", lambda: self.cell("by-hand", "td.bad") == "3 = 1 + 0 + 2 does not balance")
         self.assertIn("1 not in balance", self.text("summary"))
+
+    def test_signals_of_the_device_in_the_address_are_shown(self):
+        port = free_port()
+        self.fleet.start_device("fed", "--http", f"127.0.0.1:{port}")
+        samples = {"samples": [{"signal": "engine/rpm", "value": 3500}, {"signal": "engine/<b>", "value": 1}]}
+        wait_until("it takes samples", lambda: accepts(port))
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/telemetry", json.dumps(samples).encode())
+        with self.assertRaises(urllib.error.HTTPError):
+            urllib.request.urlopen(request)  # the second one has no name that can be
+        samples["samples"].pop()
+        urllib.request.urlopen(urllib.request.Request(request.full_url, json.dumps(samples).encode())).close()
+        wait_until("it is shown", lambda: self.cell("fed", ".state") == "online")
+        detail = "document.querySelector('tr[data-id=fed] + tr.detail')?.textContent"
+        self.assertIsNone(self.browser.evaluate(detail))
+        self.browser.evaluate("document.querySelector('tr[data-id=fed] a').click()")
+        wait_until("its signals are shown", lambda: self.browser.evaluate(detail) == "engine/rpm3500")
+        self.browser.evaluate("document.querySelector('tr[data-id=fed] a').click()")
+        wait_until("and no longer", lambda: self.browser.evaluate(detail) is None)
 
     def test_changes_are_shown_as_they_happen(self):
         self.by_hand.say_online(fail_safe=False)

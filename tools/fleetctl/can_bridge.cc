@@ -129,28 +129,33 @@ void CanBridge::Queue(const std::vector<CanFrame>& frames) {
 }
 
 void CanBridge::SendAll() {
-  for (std::vector<CanFrame> batch = AwaitBatch(); !batch.empty(); batch = AwaitBatch()) SendBatch(std::move(batch));
+  for (std::vector<Waiting> batch = AwaitBatch(); !batch.empty(); batch = AwaitBatch()) SendBatch(std::move(batch));
 }
 
 // Empty: we end.
-std::vector<CanFrame> CanBridge::AwaitBatch() {
+std::vector<CanBridge::Waiting> CanBridge::AwaitBatch() {
   MutexLock lock(mu_);
   while (port_ != nullptr) {
     const MonoTime now = clock_.Read().mono;
     if (to_vehicle_.empty()) {
       changed_.Wait(mu_);
-    } else if (const absl::Duration left = to_vehicle_.front().since + kGather - now;
-               left > absl::ZeroDuration() && to_vehicle_.size() < kMaxBatch) {
-      changed_.WaitFor(mu_, left);
-    } else if (std::vector<CanFrame> batch = TakeBatch(now); !batch.empty()) {
+    } else if (const MonoTime due = NextDue(now); due > now) {
+      changed_.WaitFor(mu_, due - now);
+    } else if (std::vector<Waiting> batch = TakeBatch(now); !batch.empty()) {
+      turn_ = std::max(turn_, now) + kTurn;
       return batch;
     }
   }
   return {};
 }
 
-std::vector<CanFrame> CanBridge::TakeBatch(MonoTime now) {
-  std::vector<CanFrame> batch;
+MonoTime CanBridge::NextDue(MonoTime now) const {
+  const MonoTime gathered = to_vehicle_.size() < kMaxBatch ? to_vehicle_.front().since + kGather : now;
+  return std::max(gathered, turn_ - kTurnsAhead * kTurn);
+}
+
+std::vector<CanBridge::Waiting> CanBridge::TakeBatch(MonoTime now) {
+  std::vector<Waiting> batch;
   while (!to_vehicle_.empty() && batch.size() < kMaxBatch) {
     const Waiting waiting = to_vehicle_.front();
     to_vehicle_.pop_front();
@@ -158,7 +163,7 @@ std::vector<CanFrame> CanBridge::TakeBatch(MonoTime now) {
     if (now - waiting.since > stale_) {
       Unsent(1, "waited too long to be sent");
     } else if (refusal == refused_.end() || refusal->second.until <= now) {
-      batch.push_back(waiting.frame);
+      batch.push_back(waiting);
     } else {
       Unsent(1, refusal->second.why);
     }
@@ -166,33 +171,34 @@ std::vector<CanFrame> CanBridge::TakeBatch(MonoTime now) {
   return batch;
 }
 
-// Each turn leaves at least one frame out.
-void CanBridge::SendBatch(std::vector<CanFrame> batch) {
-  while (!batch.empty()) {
-    const absl::StatusOr<v1::CommandView> command = send_(batch);
-    if (absl::IsCancelled(command.status())) return;  // we end
-    MutexLock lock(mu_);
-    if (command.ok() && command->state() == "done") {
-      counts_.sent += batch.size();
-      return;
-    }
-    const std::string why = command.ok() ? StateAndWhy(*command) : std::string(command.status().message());
-    const size_t left_out = command.ok() ? LeaveOut(*command, batch) : 0;
-    Unsent(left_out == 0 ? batch.size() : left_out, why);
-    if (left_out == 0 || port_ == nullptr) return;
+// What is left of a refused batch waits for a turn of its own.
+void CanBridge::SendBatch(std::vector<Waiting> batch) {
+  std::vector<CanFrame> frames;
+  for (const Waiting& waiting : batch) frames.push_back(waiting.frame);
+  const absl::StatusOr<v1::CommandView> command = send_(frames);
+  if (absl::IsCancelled(command.status())) return;  // we end
+  MutexLock lock(mu_);
+  if (command.ok() && command->state() == "done") {
+    counts_.sent += batch.size();
+    return;
   }
+  const std::string why = command.ok() ? StateAndWhy(*command) : std::string(command.status().message());
+  const size_t left_out = command.ok() ? LeaveOut(*command, batch) : 0;
+  Unsent(left_out == 0 ? batch.size() : left_out, why);
+  if (left_out > 0) to_vehicle_.insert(to_vehicle_.begin(), batch.begin(), batch.end());
 }
 
 // Returns how many frames; 0: the device did not say which it refuses.
-size_t CanBridge::LeaveOut(const v1::CommandView& command, std::vector<CanFrame>& batch) {
+size_t CanBridge::LeaveOut(const v1::CommandView& command, std::vector<Waiting>& batch) {
   if (command.state() != "rejected" || command.steps().empty()) return 0;
   const v1::CommandStepView& step = command.steps(command.steps_size() - 1);
-  const auto culprit = std::ranges::find_if(batch, [&](const CanFrame& frame) { return Names(step.detail(), frame); });
+  const auto culprit =
+      std::ranges::find_if(batch, [&](const Waiting& waiting) { return Names(step.detail(), waiting.frame); });
   if (culprit == batch.end()) return 0;
   if (refused_.size() >= kMaxRefused) refused_.clear();
-  const IdKey key = KeyOf(*culprit);
+  const IdKey key = KeyOf(culprit->frame);
   refused_[key] = {.until = clock_.Read().mono + kRefused, .why = StateAndWhy(command)};
-  return std::erase_if(batch, [key](const CanFrame& frame) { return KeyOf(frame) == key; });
+  return std::erase_if(batch, [key](const Waiting& waiting) { return KeyOf(waiting.frame) == key; });
 }
 
 void CanBridge::Unsent(uint64_t frames, absl::string_view why) {

@@ -26,14 +26,19 @@ namespace fleet {
 // has waited longer than kStale does not go out any more. A frame that the device says is not allowed is left out of
 // its batch, and so are others of its id for kRefused; the rest of the batch is sent again, because nothing of it was.
 //
-// Threads: that of the CanPort, one that sends, and whoever calls Write. Bounds: kMaxWaiting frames each way, newer
-// ones are counted; kMaxRefused ids, then all are forgotten.
+// Batches go out every kTurn on average, because a device remembers each for more than a minute and has room for a few
+// thousand. Up to kTurnsAhead may go before their turn, so that a dialogue does not wait.
+//
+// Threads: that of the CanPort, one that sends, and whoever calls Write. Bounds: kMaxWaiting frames each way and a
+// batch, newer ones are counted; kMaxRefused ids, then all are forgotten.
 class CanBridge {
  public:
   static constexpr size_t kMaxBatch = 64;  // of a CanSend
   static constexpr size_t kMaxWaiting = CanPort::kMaxFrames;
   static constexpr size_t kMaxRefused = 4096;
   static constexpr absl::Duration kGather = absl::Milliseconds(8);  // 10 ms with what the port gathers
+  static constexpr absl::Duration kTurn = absl::Milliseconds(40);
+  static constexpr int kTurnsAhead = 25;
   static constexpr absl::Duration kStale = absl::Seconds(1);
   static constexpr absl::Duration kRefused = absl::Seconds(10);
   static constexpr absl::Duration kSayAgain = absl::Seconds(1);
@@ -87,10 +92,11 @@ class CanBridge {
   // Towards the vehicle.
   void Queue(const std::vector<CanFrame>& frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SendAll();
-  std::vector<CanFrame> AwaitBatch();
-  std::vector<CanFrame> TakeBatch(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SendBatch(std::vector<CanFrame> batch);
-  size_t LeaveOut(const v1::CommandView& command, std::vector<CanFrame>& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<Waiting> AwaitBatch();
+  MonoTime NextDue(MonoTime now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<Waiting> TakeBatch(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SendBatch(std::vector<Waiting> batch);
+  size_t LeaveOut(const v1::CommandView& command, std::vector<Waiting>& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unsent(uint64_t frames, absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void Complain(Complaint& complaint, uint64_t frames, absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -109,6 +115,7 @@ class CanBridge {
   bool ordered_ ABSL_GUARDED_BY(mu_) = false;                // one order at a time, so that order is kept
   std::deque<CanFrame> to_bus_ ABSL_GUARDED_BY(mu_);
   std::deque<Waiting> to_vehicle_ ABSL_GUARDED_BY(mu_);
+  MonoTime turn_ ABSL_GUARDED_BY(mu_);  // of the next batch
   std::map<IdKey, Refusal> refused_ ABSL_GUARDED_BY(mu_);
   Counts counts_ ABSL_GUARDED_BY(mu_);
   Complaint unwritten_ ABSL_GUARDED_BY(mu_) = {.what = "not written to "};

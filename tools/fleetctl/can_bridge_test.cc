@@ -72,6 +72,9 @@ class CanBridgeTest : public ::testing::Test {
   void SendFromDesk(const std::vector<std::string>& frames) {
     for (const std::string& frame : frames) ASSERT_TRUE(node_->Write(Frame(frame)).ok());
   }
+  static double OrdersAllowed(absl::Duration elapsed) {
+    return CanBridge::kTurnsAhead + 1 + absl::FDivDuration(elapsed, CanBridge::kTurn);
+  }
   // What the other node hears, once it is so much.
   std::vector<std::string> Heard(size_t count) {
     EXPECT_TRUE(ReadUntil(*node_, heard_, [&] { return heard_.size() >= count; }));
@@ -140,6 +143,34 @@ TEST_F(CanBridgeTest, WhatIsNotAllowedIsLeftOutAndTheRestGoes) {
   EXPECT_EQ(asked, 1);
   EXPECT_THAT(gone, ElementsAre("7DF#01", "7DF#03", "7DF#06"));
   EXPECT_THAT(said_, Contains(HasSubstr("not sent from vcan0: rejected: not_allowed: 7E0#02 is not on the list")));
+}
+
+// A device has room for some 3000 commands and keeps each for more than a minute.
+TEST_F(CanBridgeTest, SteadyTrafficMakesNoMoreOrdersThanADeviceRemembers) {
+  const MonoTime begin = SystemClock().Read().mono;
+  Join();
+  for (size_t i = 1; i <= 50; ++i) {
+    SendFromDesk({"7DF#01"});
+    Await([&] { return batches_.size() >= i; });
+  }
+  EXPECT_LE(50, OrdersAllowed(SystemClock().Read().mono - begin));
+  EXPECT_EQ(static_cast<double>(CanBridge::kMaxBatch) / absl::ToDoubleSeconds(CanBridge::kTurn), 1600);
+}
+
+TEST_F(CanBridgeTest, WhatIsSentAgainAfterARefusalWaitsForItsTurn) {
+  answer_ = [](const std::vector<std::string>& batch) {
+    if (!absl::StartsWith(batch[0], "1")) return Ended("done");
+    return Ended("rejected", "not_allowed", batch[0] + " is not on the list of what may be sent");
+  };
+  const MonoTime begin = SystemClock().Read().mono;
+  Join({}, /*stale=*/absl::Seconds(60));
+  std::vector<std::string> frames;
+  for (int i = 0; i < 49; ++i) frames.push_back(absl::StrCat(absl::Hex(0x100 + i), "#01"));
+  frames.push_back("7DF#01");
+  SendFromDesk(frames);
+  Await([&] { return !batches_.empty() && batches_.back()[0] == "7DF#01"; });
+  EXPECT_GE(batches_.size(), 50u);
+  EXPECT_LE(static_cast<double>(batches_.size()), OrdersAllowed(SystemClock().Read().mono - begin));
 }
 
 TEST_F(CanBridgeTest, ABatchThatIsRefusedAsAWholeIsNotSentAgain) {

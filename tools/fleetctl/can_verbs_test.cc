@@ -24,6 +24,15 @@ class CanVerbTest : public FleetctlTest {
     event.mutable_end()->mutable_steps(5)->set_detail(detail);
     return event;
   }
+  // `next`: number of the batch after it.
+  static v1::CanTapEvent Batch(double next, double lost, double dropped, double skipped) {
+    v1::CanTapEvent event = Frames({"(1436509052.249713) can0 123#1122"});
+    event.set_next_batch(next);
+    event.set_lost(lost);
+    event.set_dropped(dropped);
+    event.set_skipped(skipped);
+    return event;
+  }
   // The tap runs, and this is what it brings.
   void ServeTap(std::vector<std::vector<v1::CanTapEvent>> streams, std::function<void()> at_end = nullptr) {
     server_.On(kTaps, [this](const HttpRequest& request) {
@@ -125,6 +134,54 @@ TEST_F(CanVerbTest, AServerThatRestartsIsWaitedForAndItsTapReadOn) {
   EXPECT_EQ(out(), "  can0  123   [1]  11\n  can0  123   [1]  22\n");
   EXPECT_THAT(err(), HasSubstr("ended the stream; trying again\n"));
   EXPECT_THAT(err(), HasSubstr("fleetctl: 2 frames; "));
+}
+
+TEST_F(CanVerbTest, AServerThatRestartsIsWaitedForOnAQuietBusToo) {
+  v1::CanTapEvent end;
+  *end.mutable_end() = Command(6);
+  ServeTap({{}, {end}}, [this] { clock_.Advance(absl::Minutes(5)); });
+  EXPECT_EQ(Run("can dump van-7 can0"), kDone) << err();
+  EXPECT_THAT(err(), HasSubstr("ended the stream; trying again\n"));
+}
+
+// The server counts anew, the device does not. Of the batches 1 to 19 five were lost on the way, and 6 to 15 while
+// there was no server.
+TEST_F(CanVerbTest, WhatIsLostOverARestartIsAddedUp) {
+  v1::CanTapEvent end;
+  *end.mutable_end() = Command(6);
+  end.set_lost(2);
+  end.set_dropped(8);
+  end.set_skipped(10);
+  ServeTap({{Batch(2, 0, 7, 0), Batch(6, 3, 7, 100)}, {Batch(17, 2, 8, 0), Batch(20, 2, 8, 10), end}});
+  EXPECT_EQ(Run("can dump van-7 can0"), kDone) << err();
+  EXPECT_THAT(err(), HasSubstr("fleetctl: 4 frames; lost 15, dropped 8, skipped 110\n"));
+}
+
+TEST_F(CanVerbTest, AServerThatDoesNotNumberBatchesLosesNoneBetweenStreams) {
+  ServeTap({{Batch(0, 2, 0, 0)}, {Batch(0, 0, 0, 0), Batch(5, 1, 0, 0)}});
+  EXPECT_EQ(Run("can dump van-7 can0"), kFailed);
+  EXPECT_THAT(err(), HasSubstr("fleetctl: 3 frames; lost 3, "));
+}
+
+TEST_F(CanVerbTest, ATapThatEndedMeanwhileSaysHow) {
+  ServeTap({{}});
+  v1::CommandView failed = Command(6, "failed");
+  failed.mutable_steps(5)->set_reason("bus_failed");
+  failed.mutable_steps(5)->set_detail("can0 is down");
+  server_.On("/api/v1/commands/17", failed);
+  EXPECT_EQ(Run("can dump van-7 can0"), kFailed);
+  EXPECT_THAT(err(), HasSubstr("fleetctl: the tap ended as failed: bus_failed: can0 is down\n"));
+  server_.On("/api/v1/commands/17", Command(6));
+  ServeTap({});
+  EXPECT_EQ(Run("can dump van-7 can0 --output json"), kDone);
+  EXPECT_THAT(out(), HasSubstr("\"state\":\"done\""));
+}
+
+TEST_F(CanVerbTest, ATapThatSomebodyElseReadsIsNotSaidToHaveEnded) {
+  ServeTap({{}});
+  server_.On("/api/v1/commands/17", Command(5));
+  EXPECT_EQ(Run("can dump van-7 can0"), kFailed);
+  EXPECT_THAT(err(), HasSubstr("fleetctl: the tap is over: no tap 17 is open\n"));
 }
 
 TEST_F(CanVerbTest, AServerThatForgotTheTapEndsIt) {

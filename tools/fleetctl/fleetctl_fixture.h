@@ -92,6 +92,7 @@ class FakeServer {
   void OnTap(std::vector<std::vector<v1::CanTapEvent>> taps, std::function<void()> at_end = nullptr) {
     MutexLock lock(mu_);
     taps_ = std::move(taps);
+    tapped_ = 0;
     at_tap_end_ = std::move(at_end);
   }
 

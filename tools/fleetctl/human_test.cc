@@ -68,5 +68,21 @@ TEST(Printable, LeavesNothingThatDrivesATerminal) {
             "e");
 }
 
+TEST(Human, DecimalsAreTheShortestThatReadBackTheSame) {
+  EXPECT_EQ(Decimal(3500), "3500");
+  EXPECT_EQ(Decimal(123456.7), "123456.7");
+  EXPECT_EQ(Decimal(0.1), "0.1");
+  EXPECT_EQ(Decimal(-0.03125), "-0.03125");
+  EXPECT_EQ(Decimal(0), "0");
+  EXPECT_EQ(Decimal(1e6), "1000000");
+  EXPECT_EQ(Decimal(1e300), "1e+300");
+  EXPECT_EQ(Decimal(5e-324), "5e-324");
+}
+
+TEST(Human, IsoTimeIsUtcWithMilliseconds) {
+  EXPECT_EQ(IsoTime(absl::FromUnixMillis(1'760'000'000'005)), "2025-10-09T08:53:20.005Z");
+  EXPECT_EQ(IsoTime(absl::UnixEpoch()), "1970-01-01T00:00:00.000Z");
+}
+
 }  // namespace
 }  // namespace fleet

@@ -16,6 +16,9 @@ TEST(PayloadText, DecodesByTheTopic) {
   batch.add_events()->set_kind(v1::EVENT_KIND_STARTED);
   EXPECT_EQ(DecodePayload("rpi/pi-1/event", batch.SerializeAsString()),
             "EventBatch {events { kind: EVENT_KIND_STARTED }}");
+  v1::CanBatch frames;
+  frames.set_tap(17);
+  EXPECT_EQ(DecodePayload("rpi/pi-1/can/can0/rx", frames.SerializeAsString()), "CanBatch {tap: 17}");
 }
 
 TEST(PayloadText, WhatIsNoMessageOrHasNoTopicIsNotDecoded) {

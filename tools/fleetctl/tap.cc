@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,8 +38,8 @@ class TapReader {
   absl::StatusOr<ExitCode> Run() {
     const absl::StatusOr<ExitCode> code = ReadToEnd();
     const std::string garbled = garbled_ == 0 ? "" : absl::StrCat("; ", Plural(garbled_, "event"), " not understood");
-    notes_.Say(absl::StrCat(Plural(frames_, "frame"), "; lost ", Count(last_.lost()), ", dropped ",
-                            Count(last_.dropped()), ", skipped ", Count(last_.skipped()), garbled));
+    notes_.Say(absl::StrCat(Plural(frames_, "frame"), "; lost ", Count(lost_ + last_.lost()), ", dropped ",
+                            Count(dropped_), ", skipped ", Count(skipped_ + last_.skipped()), garbled));
     return code;
   }
 
@@ -47,15 +48,12 @@ class TapReader {
     const std::string path = absl::StrCat("/api/v1/taps/", command_, "/stream");
     MonoTime heard = session_.clock.Read().mono;
     while (true) {
-      const absl::Status status = session_.client.Stream(path, [&](const SseEvent& event) {
-        heard = session_.clock.Read().mono;
-        away_ = false;
-        backoff_.Reset();
-        Take(event);
-      });
+      const absl::Status status = session_.client.Stream(path, [this](const SseEvent& event) { Take(event); });
+      if (!WasNotSent(status)) heard = session_.clock.Read().mono;  // a bus may be quiet for long
       if (last_.has_end()) return CodeOfEnd();
       if (session_.interrupt.triggered()) return Leave();
-      if (!IsUnreachable(status)) return absl::AbortedError(absl::StrCat("the tap is over: ", status.message()));
+      EndStream();
+      if (!IsUnreachable(status)) return WhyOver(status);
       if (session_.clock.Read().mono - heard > kServerAway) return status;
       if (!std::exchange(away_, true)) notes_.Say(absl::StrCat(status.message(), "; trying again"));
       if (!session_.interrupt.Pause(backoff_.Next())) return Leave();
@@ -63,6 +61,8 @@ class TapReader {
   }
 
   void Take(const SseEvent& sse) {
+    away_ = false;
+    backoff_.Reset();
     google::protobuf::util::JsonParseOptions options;
     options.ignore_unknown_fields = true;
     event_.Clear();
@@ -70,12 +70,48 @@ class TapReader {
       ++garbled_;
       return;
     }
+    TakeEvent();
+    // A reader of our pipe that left ends us, as Ctrl-C does.
+    if (!session_.screen.out) session_.interrupt.Trigger();
+  }
+
+  void TakeEvent() {
     frames_ += event_.frames_size();
+    CountLosses();
     take_(event_);
     event_.clear_frames();
     std::swap(event_, last_);
-    // A reader of our pipe that left ends us, as Ctrl-C does.
-    if (!session_.screen.out) session_.interrupt.Trigger();
+  }
+
+  // The server counts from its start, the device from the start of the tap. What was lost while there was no server
+  // only the numbers of the batches tell: the first event of a stream has one batch.
+  void CountLosses() {
+    dropped_ = std::max(dropped_, event_.dropped());
+    if (event_.next_batch() == 0) return;
+    if (!std::exchange(joined_, true) && next_batch_ > 0) {
+      lost_ += std::max(0.0, event_.next_batch() - 1 - next_batch_);
+    }
+    next_batch_ = event_.next_batch();
+  }
+
+  void EndStream() {
+    lost_ += last_.lost();
+    skipped_ += last_.skipped();
+    last_.Clear();
+    joined_ = false;
+  }
+
+  // The server does not let us read (on). If the command has ended, that is the reason.
+  absl::StatusOr<ExitCode> WhyOver(const absl::Status& status) {
+    v1::CommandView command;
+    const bool known = session_.client.Get(CommandPath(command_), {}, command).ok();
+    if (!known || !IsEnd(command.state())) {
+      return absl::AbortedError(absl::StrCat("the tap is over: ", status.message()));
+    }
+    event_.Clear();
+    *event_.mutable_end() = std::move(command);
+    TakeEvent();
+    return CodeOfEnd();
   }
 
   absl::StatusOr<ExitCode> CodeOfEnd() const {
@@ -98,8 +134,13 @@ class TapReader {
   const std::function<void(const v1::CanTapEvent&)>& take_;
   Backoff backoff_;
   v1::CanTapEvent event_;  // its memory is used again
-  v1::CanTapEvent last_;   // without frames
+  v1::CanTapEvent last_;   // of this stream, without frames
   double frames_ = 0;
+  double lost_ = 0;  // in earlier streams and between them
+  double dropped_ = 0;
+  double skipped_ = 0;     // in earlier streams
+  double next_batch_ = 0;  // 0: not known
+  bool joined_ = false;    // this stream's first batch was compared with next_batch_
   double garbled_ = 0;
   bool away_ = false;
 };
