@@ -28,6 +28,16 @@ record() {
 
 recorded() { wait "$recorder"; }
 
+# together COMMAND...: all of them, each one word here, at once.
+together() {
+  local command pid pids=()
+  for command in "$@"; do
+    $command &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || return; done
+}
+
 exec 3<>"/dev/tcp/$FLEET_VM_HOST/$FLEET_VM_PORT"
 while read -r line <&3; do
   eval "$line" >"$FLEET_VM_OUT/said" 2>&1 3>&- </dev/null

@@ -146,8 +146,8 @@ def prepare():
 
 def boot(ready, out, timeout):
     """False: it took too long."""
-    machine = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "512", "-nodefaults",
-               "-display", "none", "-no-reboot", "-serial", f"file:{out}/.console",
+    machine = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max",
+               "-m", "512", "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{out}/.console",
                "-kernel", ready / "vmlinuz", "-initrd", ready / "initrd",
                "-append", f"console=ttyS0 quiet panic=-1 tsc=reliable fleet_out={out}",
                "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
