@@ -24,7 +24,7 @@ struct Publication {
   std::string payload;
   int qos = 0;
   bool retain = false;
-  bool droppable = false;  // refused when more than max_droppable_in_flight are: what is behind it must not wait for it
+  int drop_above = 0;  // refused when so many are in flight, so that what comes behind does not wait for it; 0: not
 };
 
 struct Subscription {
@@ -58,8 +58,7 @@ struct LinkOptions {
   // Below the 2 s of silence after which a device is declared offline, so that nobody is when the broker comes back.
   absl::Duration reconnect_max = absl::Milliseconds(1500);
   int max_in_flight = 10'000;  // publications accepted and not yet handed to the network; one more is refused
-  int max_droppable_in_flight = 64;
-  bool no_delay = true;  // send small messages at once; off where thousands of links share a process
+  bool no_delay = true;        // send small messages at once; off where thousands of links share a process
   std::optional<Publication> will;
   std::vector<Subscription> subscriptions;
 };

@@ -434,13 +434,11 @@ TEST_P(MqttLinkContract, AttemptWithoutAnswerIsGivenUp) {
 }
 
 TEST_P(MqttLinkContract, WhatMayBeDroppedIsRefusedBeforeOthersWaitForIt) {
-  LinkOptions options = Options("tap");
-  options.max_droppable_in_flight = 3;
-  Client& client = world_->AddUp(options);
+  Client& client = world_->AddUp(Options("tap"));
   world_->SilenceBroker();
 
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.link->Publish({.topic = "a", .qos = 1}).ok()) << i;
-  EXPECT_EQ(client.link->Publish({.topic = "b", .droppable = true}).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(client.link->Publish({.topic = "b", .drop_above = 3}).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(client.link->Publish({.topic = "a", .qos = 1}).ok());
   EXPECT_EQ(client.link->Close(std::nullopt, absl::Milliseconds(100)).code(), absl::StatusCode::kDeadlineExceeded);
 }

@@ -290,7 +290,7 @@ absl::Status PahoLink::Connection::Publish(const Publication& publication) {
   {
     MutexLock lock(mu_);
     if (state_ != State::kUp) return absl::UnavailableError("not connected");
-    const int most = publication.droppable ? options_.max_droppable_in_flight : options_.max_in_flight;
+    const int most = publication.drop_above > 0 ? publication.drop_above : options_.max_in_flight;
     if (in_flight_ >= most) {
       return absl::ResourceExhaustedError(absl::StrCat(in_flight_, " publications in flight"));
     }

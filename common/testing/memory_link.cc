@@ -90,7 +90,7 @@ absl::Status MemoryBroker::Publish(uint32_t index, const Publication& publicatio
   Endpoint& endpoint = *endpoints_[index];
   if (endpoint.state != Endpoint::State::kUp) return absl::UnavailableError("not connected");
   const LinkOptions& options = endpoint.options;
-  const int most = publication.droppable ? options.max_droppable_in_flight : options.max_in_flight;
+  const int most = publication.drop_above > 0 ? publication.drop_above : options.max_in_flight;
   if (endpoint.in_flight > 0 && endpoint.in_flight >= most) {
     return absl::ResourceExhaustedError(absl::StrCat(endpoint.in_flight, " publications in flight"));
   }

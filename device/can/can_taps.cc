@@ -112,7 +112,7 @@ void CanTaps::Send(Tap& tap, CanEffects& effects) const {
   batch.set_seq(++tap.seq);
   *batch.mutable_frames() = tap.waiting.Take();
   batch.set_dropped(tap.dropped + tap.unsent);
-  effects.publish.push_back({.topic = topic_, .payload = batch.SerializeAsString(), .droppable = true});
+  effects.publish.push_back({.topic = topic_, .payload = batch.SerializeAsString(), .drop_above = kMaxUnderWay});
 }
 
 }  // namespace fleet::device

@@ -32,6 +32,7 @@ class CanTaps {
  public:
   static constexpr size_t kMaxTaps = 4;
   static constexpr int kMaxFrames = 64;
+  static constexpr int kMaxUnderWay = 64;  // publications; 64 KiB, so that a heartbeat waits for no more than that
   static constexpr absl::Duration kMaxAge = absl::Milliseconds(7);  // 10 ms with what the port gathers
 
   // `bus`: its name.

@@ -13,6 +13,7 @@ namespace {
 enum CompatFlag : uint8_t { kExtended = 1, kRemote = 2, kFd = 4, kEsiOrError = 8 };
 constexpr size_t kTimeBytes = 8;
 constexpr size_t kHeadBytes = kTimeBytes + 1;
+constexpr int kMaxUnderWay = 1000;  // about 40 KiB, and a tenth of a second of a full bus
 
 uint8_t FlagsOf(const CanFrame& frame) {
   uint8_t flags = 0;
@@ -51,7 +52,7 @@ void CompatTunnel::Publish(const std::vector<CanFrame>& frames, CanEffects& effe
     if (frame.is(kCanError) || frame.is(kCanSent)) continue;
     ++counters_.published;
     effects.publish.push_back(
-        {.topic = absl::StrCat(base_, "/", frame.id), .payload = PayloadOf(frame), .droppable = true});
+        {.topic = absl::StrCat(base_, "/", frame.id), .payload = PayloadOf(frame), .drop_above = kMaxUnderWay});
   }
 }
 
