@@ -35,6 +35,7 @@ class CanHubBus;
 class CanHub {
  public:
   static constexpr absl::Duration kEventPause = absl::Seconds(10);   // between two events of a kind from one bus
+  static constexpr int kEventBurst = 6;                              // that a bus goes or comes may be told at once
   static constexpr absl::Duration kOpeningTakes = absl::Seconds(2);  // after the start, before a bus counts as down
 
   // `buses` of the plan are known by their index everywhere.

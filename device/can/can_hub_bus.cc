@@ -86,8 +86,8 @@ void CanHubBus::HearReport(const CanNews& news, Now now) {
   if (news.report.up == is_up_) {
     tell_state_at_ = MonoTime::Max();
   } else if (tell_state_at_ == MonoTime::Max()) {
-    tell_state_at_ = was_up_ ? now.mono : now.mono + CanHub::kOpeningTakes;
-    if (state_told_) tell_state_at_ = std::max(tell_state_at_, *state_told_ + CanHub::kEventPause);
+    tell_state_at_ = std::max(was_up_ ? now.mono : now.mono + CanHub::kOpeningTakes,
+                              state_due_ - CanHub::kEventBurst * CanHub::kEventPause);
   }
   report_ = news.report;
   counts_ = {.lost = news.dropped + report_.lost,
@@ -98,7 +98,7 @@ void CanHubBus::HearReport(const CanNews& news, Now now) {
 void CanHubBus::TellState(MonoTime now, CanEffects& effects) {
   if (now < tell_state_at_) return;
   tell_state_at_ = MonoTime::Max();
-  state_told_ = now;
+  state_due_ = std::max(state_due_, now) + CanHub::kEventPause;
   is_up_ = report_.up;
   if (is_up_) return Tell(v1::EVENT_KIND_CAN_UP, "", effects);
   Tell(v1::EVENT_KIND_CAN_DOWN, report_.problem, effects);

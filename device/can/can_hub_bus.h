@@ -103,7 +103,7 @@ class CanHubBus {
   CanBusReport report_;
   bool is_up_ = true;  // as it was told
   MonoTime tell_state_at_ = MonoTime::Max();
-  std::optional<MonoTime> state_told_;
+  MonoTime state_due_;  // GCRA: kEventBurst changes may be ahead of it
   bool was_up_ = false;
   Counts counts_;
   Counts told_;
