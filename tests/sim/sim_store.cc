@@ -63,6 +63,7 @@ bool SimStore::IsLost() {
 
 void SimStore::KeepRecords(const RowBatch& batch) {
   for (const server::EventRow& row : batch.events) {
+    if (row.disk_lost) continue;  // a mark among them, and no record
     if (IsLost()) continue;
     ++records_[{row.device_row, v1::STREAM_EVENT, row.epoch, row.seq}];
     ++record_counts_[{row.device_row, v1::STREAM_EVENT}];
