@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kMaxFilters = 16;
 constexpr absl::Duration kCompatPatience = absl::Seconds(1);  // of a frame that nobody waits for
+constexpr uint64_t kCompatToken = UINT64_MAX;                 // no command has it
 
 J1939Options ToJ1939(size_t bus, const BusPlan& plan) {
   J1939Options options{.bus = bus, .bus_name = plan.name, .dtcs = plan.j1939};
@@ -137,10 +138,8 @@ void CanHubBus::HearOutcome(const CanOutcome& outcome, Now now, CanEffects& effe
                                    outcome.order.frames.begin() + static_cast<std::ptrdiff_t>(outcome.sent));
   if (!taps_.empty()) taps_.Offer(sent, counts_.lost, now.mono, effects);
   const auto job = jobs_.find(outcome.order.token);
-  if (job == jobs_.end()) {
-    if (compat_) refused_messages_ += outcome.order.frames.size() - outcome.sent;
-    return;
-  }
+  if (outcome.order.token == kCompatToken) refused_messages_ += outcome.order.frames.size() - outcome.sent;
+  if (job == jobs_.end()) return;
   const CommandId command{outcome.order.token};
   std::string count = absl::StrCat("frames ", outcome.sent, " of ", outcome.order.frames.size());
   if (!job->second.clears) {
@@ -205,7 +204,8 @@ void CanHubBus::Arrive(const Arrived& arrived, Now now, CanEffects& effects) {
     ++refused_messages_;
     return;
   }
-  effects.writes.push_back({.bus = index_, .frames = {*frame}, .not_after = now.mono + kCompatPatience});
+  effects.writes.push_back(
+      {.bus = index_, .frames = {*frame}, .token = kCompatToken, .not_after = now.mono + kCompatPatience});
 }
 
 absl::Status CanHubBus::Judge(const v1::CanSend& send, MonoTime now) {
