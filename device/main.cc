@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/broker_options.h"
 #include "common/can/open_can_bus.h"
 #include "common/clock.h"
@@ -36,6 +37,7 @@ namespace fleet::device {
 namespace {
 
 constexpr int kUsageError = 2;
+constexpr absl::string_view kReplay = "replay:";
 
 absl::StatusOr<std::vector<DrivenEntity>> MakeEntities(const v1::DeviceConfig& config) {
   if (config.driver() != "simulated" && config.driver() != "external") {
@@ -99,12 +101,21 @@ void OpenSpool(const v1::DeviceConfig& config, AppOptions& options) {
   options.spool = *std::move(file);
 }
 
-// DBC files are where the configuration is that names them.
+// DBC files and recordings are where the configuration is that names them.
+std::string Beside(const std::string& config_file, absl::string_view name) {
+  return std::filesystem::path(config_file).parent_path() / std::string(name);
+}
+
+std::string InterfaceBeside(const std::string& config_file, absl::string_view interface) {
+  if (!absl::ConsumePrefix(&interface, kReplay)) return std::string(interface);
+  return absl::StrCat(kReplay, Beside(config_file, interface));
+}
+
 absl::StatusOr<std::string> ReadBeside(const std::string& config_file, absl::string_view name) {
-  const std::filesystem::path path = std::filesystem::path(config_file).parent_path() / std::string(name);
+  const std::string path = Beside(config_file, name);
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) return absl::NotFoundError(absl::StrCat(path.string(), " cannot be read"));
+  if (!file || !(text << file.rdbuf())) return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
   return text.str();
 }
 
@@ -112,11 +123,12 @@ absl::Status OpenBuses(const v1::DeviceConfig& config, const std::string& config
   const auto read = [&](absl::string_view name) { return ReadBeside(config_file, name); };
   ASSIGN_OR_RETURN(options.agent.can, MakeCanPlan(config.can(), read));
   for (const BusPlan& bus : options.agent.can.buses) {
-    absl::StatusOr<std::unique_ptr<CanBus>> opened = OpenCanBus({.interface = bus.interface,
-                                                                 .bitrate = bus.bitrate,
-                                                                 .listen_only = bus.listen_only,
-                                                                 .replay_speed = bus.replay_speed,
-                                                                 .replay_loop = bus.replay_loop});
+    absl::StatusOr<std::unique_ptr<CanBus>> opened =
+        OpenCanBus({.interface = InterfaceBeside(config_file, bus.interface),
+                    .bitrate = bus.bitrate,
+                    .listen_only = bus.listen_only,
+                    .replay_speed = bus.replay_speed,
+                    .replay_loop = bus.replay_loop});
     if (!opened.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("can.bus ", options.can.size() + 1, " (", bus.name,
                                                      ").interface: ", std::string(opened.status().message())));

@@ -3,6 +3,7 @@
 the controllers of the vehicle."""
 import csv
 import io
+import json
 import time
 import unittest
 
@@ -178,6 +179,15 @@ class Truck(CanTest):
         self.wait_text("diagnostics/dtc", "none")
         self.assertEqual([e["name"] for e in self.wait_event("dtc_cleared", 2)],
                          ["SPN 110 FMI 0", "SPN 520192 FMI 31"])
+
+
+class Demo(CanTest):
+    def test_the_recorded_drive_is_there_without_a_vehicle(self):
+        self.fleet.start_broker().start_server()
+        self.fleet.start_device("demo", "--config", EXAMPLES / "demo.toml")
+        names = {"engine/rpm", "engine/coolant_temp", "engine/load", "vehicle/speed", "vehicle/odometer", "vehicle/gear_status"}
+        wait_until("all of its signals are stored", lambda: (found := self.fleet.get("/api/v1/devices/demo/signals"))[0] == 200
+                   and {one["signal"] for one in json.loads(found[1])["signals"] if "value" in one} == names)
 
 
 class Dbc(CanTest):
