@@ -86,8 +86,9 @@ absl::StatusOr<v1::CommandView> CommandRequests::Await(const Start& start, const
   // By value: it may run after this thread has lost its patience.
   return AwaitFromLoop<v1::CommandView>(p_, wait.timeout + kLoopPatience, [=, this](Now now, const Answer& answer) {
     if (p_.waiters.count() >= CommandWaiters::kMaxWaiting) return answer->Give(TooManyWait());
-    const absl::StatusOr<CommandId> id = start(now);
-    if (!id.ok()) return answer->Give(id.status());
+    absl::StatusOr<CommandId> id = start(now);
+    // Moved: the packaged Abseil counts references to an error where TSan does not see it.
+    if (!id.ok()) return answer->Give(std::move(id).status());
     p_.waiters.Wait({.id = *id,
                      .reached = wait.until,
                      .until = now.mono + wait.timeout,
