@@ -48,6 +48,10 @@ class BoundedQueue {
     items_.swap(out);
   }
 
+  size_t size() const {
+    MutexLock lock(mu_);
+    return items_.size();
+  }
   uint64_t dropped() const {
     MutexLock lock(mu_);
     return dropped_;

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -15,11 +16,13 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/logging.h"
 #include "common/mutex.h"
+#include "common/signing.h"
 #include "fleet/v1/api.pb.h"
 
 namespace fleet {
@@ -163,6 +166,14 @@ class OpenStream {
   MonoTime last_write_;
 };
 
+// What follows "Authorization: Bearer "; RFC 6750, section 2.1. Empty: nothing does.
+absl::string_view TokenOf(const std::string& authorization) {
+  constexpr absl::string_view kScheme = "Bearer ";
+  const absl::string_view text = authorization;
+  if (!absl::EqualsIgnoreCase(text.substr(0, kScheme.size()), kScheme)) return "";
+  return absl::StripAsciiWhitespace(text.substr(kScheme.size()));
+}
+
 HttpRequest FromLibrary(const httplib::Request& from) {
   HttpRequest request{.path = from.path, .captures = {}, .query = {}, .body = from.body};
   for (size_t i = 1; i < from.matches.size(); ++i) request.captures.push_back(from.matches[i].str());
@@ -184,6 +195,8 @@ int HttpStatus(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kInvalidArgument:
       return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kAlreadyExists:
@@ -254,6 +267,7 @@ class LibraryHttpServer : public HttpServer {
     library_.set_read_timeout(kPauseSeconds);
     library_.set_write_timeout(kPauseSeconds);
     library_.set_payload_max_length(options_.max_body_bytes);
+    TakeBodiesThatAreNotThere();
     AnswerErrors();
   }
   ~LibraryHttpServer() override { LibraryHttpServer::Stop(); }
@@ -270,6 +284,7 @@ class LibraryHttpServer : public HttpServer {
   void Stream(const std::string& pattern, StreamHandler handler) override {
     library_.Get(pattern,
                  [this, handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
+                   if (!BearsToken(request)) return Refuse(request, response);
                    if (absl::Status status = OpenInto(handler, request, response); !status.ok()) {
                      ToLibrary(ErrorResponse(status), response);
                    }
@@ -288,12 +303,36 @@ class LibraryHttpServer : public HttpServer {
   }
 
   int port() const override { return port_; }
+  uint64_t unauthorized() const override { return unauthorized_; }
 
  private:
-  static httplib::Server::Handler Plain(Handler handler) {
-    return [handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
-      ToLibrary(handler(FromLibrary(request)), response);
+  httplib::Server::Handler Plain(Handler handler) {
+    return [this, handler = std::move(handler)](const httplib::Request& from, httplib::Response& response) {
+      HttpRequest request = FromLibrary(from);
+      request.bears_token = BearsToken(from);
+      if (!request.bears_token && !IsOpen(from)) return Refuse(from, response);
+      ToLibrary(handler(request), response);
     };
+  }
+
+  bool BearsToken(const httplib::Request& request) const {
+    return options_.token.empty() || IsSameSecret(TokenOf(request.get_header_value("Authorization")), options_.token);
+  }
+  bool IsOpen(const httplib::Request& request) const {
+    return std::ranges::find(options_.open_paths, request.path) != options_.open_paths.end();
+  }
+  void Refuse(const httplib::Request& request, httplib::Response& response) {
+    ++unauthorized_;
+    LogRefusal(request);
+    ToLibrary(ErrorResponse(absl::UnauthenticatedError("this needs the token: Authorization: Bearer TOKEN")), response);
+    response.set_header("WWW-Authenticate", "Bearer realm=\"fleet\"");
+  }
+  void LogRefusal(const httplib::Request& request) {
+    MutexLock lock(mu_);
+    const auto skipped = refusal_log_.Allow(clock_.Read().mono);
+    if (!skipped) return;
+    LogWarn("http request without the token peer={} has_another={} skipped={}", request.remote_addr,
+            request.has_header("Authorization"), *skipped);
   }
 
   absl::Status OpenInto(const StreamHandler& handler, const httplib::Request& request, httplib::Response& response) {
@@ -310,9 +349,22 @@ class LibraryHttpServer : public HttpServer {
     return absl::OkStatus();
   }
 
+  // A request that names no length has no body (RFC 9112, section 6.3); the library would wait for the connection's
+  // end.
+  void TakeBodiesThatAreNotThere() {
+    library_.set_pre_routing_handler([](const httplib::Request& request, httplib::Response&) {
+      if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) {
+        const_cast<httplib::Request&>(request).set_header("Content-Length", "0");
+      }
+      return httplib::Server::HandlerResponse::Unhandled;
+    });
+  }
+
   void AnswerErrors() {
     library_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;  // a handler's own answer
+      // Nor does anybody learn which paths there are.
+      if (response.status == 404 && !BearsToken(request)) return Refuse(request, response);
       const int http_status = response.status;
       ToLibrary(ErrorResponse(LibraryError(request, http_status, options_.max_body_bytes)), response);
       response.status = http_status;
@@ -328,6 +380,10 @@ class LibraryHttpServer : public HttpServer {
   const HttpOptions options_;
   int port_ = 0;
   std::atomic<int> open_streams_ = 0;
+  std::atomic<uint64_t> unauthorized_ = 0;
+  const SystemClock clock_;
+  Mutex mu_;
+  LogLimit refusal_log_ ABSL_GUARDED_BY(mu_){absl::Seconds(10)};
   std::promise<void> started_;
   Library library_;
   std::thread thread_;  // accepts

@@ -2,6 +2,7 @@
 // http_server.cc.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,6 +26,7 @@ struct HttpRequest {
   std::vector<std::string> captures;         // what the parentheses of the route's pattern matched, URL-decoded
   std::map<std::string, std::string> query;  // URL-decoded; of a repeated key the last
   std::string body;                          // at most HttpOptions::max_body_bytes
+  bool bears_token = true;                   // false only at HttpOptions::open_paths
 };
 
 struct HttpResponse {
@@ -40,8 +42,8 @@ absl::Status FromJson(absl::string_view json, google::protobuf::Message& message
 
 HttpResponse JsonResponse(const google::protobuf::Message& message);
 // {"code","message"} with the HTTP status that fits the code: kInvalidArgument 400, kNotFound 404, kUnavailable 503,
-// kResourceExhausted 429, kOutOfRange 413, kDeadlineExceeded 504, kAlreadyExists and kFailedPrecondition 409, others
-// 500.
+// kResourceExhausted 429, kOutOfRange 413, kDeadlineExceeded 504, kAlreadyExists and kFailedPrecondition 409,
+// kUnauthenticated 401, others 500.
 HttpResponse ErrorResponse(const absl::Status& status);
 
 // Where a live stream takes its events from. Next blocks up to `timeout`.
@@ -62,6 +64,9 @@ struct HttpOptions {
   int max_streams = 8;  // open at once; one more gets 503
   size_t max_body_bytes = 64 * 1024;
   absl::Duration stream_keep_alive = absl::Seconds(10);  // a comment after so much silence shows readers that are gone
+  // Not empty: who does not bear it (Authorization: Bearer TOKEN) gets 401, whatever is asked for, and is counted.
+  std::string token;
+  std::vector<std::string> open_paths;  // answered without it, too; their handlers see whether it is there
 };
 
 // Handlers run on the server's threads, several at once. Routes are added before Start. A connection serves one
@@ -84,6 +89,7 @@ class HttpServer {
   virtual void Start() = 0;
   virtual void Stop() = 0;  // ends open streams; returns when no handler runs any more
   virtual int port() const = 0;
+  virtual uint64_t unauthorized() const = 0;  // requests refused for want of the token; any thread
 };
 
 }  // namespace fleet

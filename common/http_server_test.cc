@@ -94,6 +94,15 @@ TEST(HttpServer, BodyThatCallsItselfAFormIsNoQuery) {
   EXPECT_TRUE(seen.query.empty());
 }
 
+TEST(HttpServer, ARequestThatNamesNoLengthHasNoBody) {
+  auto server = BindOrDie({.listen = kAnyPort});
+  server->Post("/x", [](const HttpRequest& request) { return HttpResponse{.body = "[" + request.body + "]"}; });
+  server->Start();
+  HttpConnection connection(server->port());
+  connection.Send("POST /x HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(connection.ReadAnswer().body, "[]");
+}
+
 TEST(HttpServer, UnknownPathIs404InJson) {
   auto server = BindOrDie({.listen = kAnyPort});
   server->Get("/known", [](const HttpRequest&) { return HttpResponse{}; });
@@ -296,6 +305,67 @@ TEST(HttpStream, StopEndsOpenStreams) {
   EXPECT_EQ(Fetch(server->port(), "GET", "/x").status, 0);
 }
 
+constexpr char kToken[] = "0123456789abcdef";
+
+// With a header of one's own; none when it is empty.
+HttpProbeResult FetchWith(const HttpServer& server, const std::string& header, const std::string& path,
+                          const std::string& body = "") {
+  HttpConnection connection(server.port());
+  connection.Send(absl::StrCat(body.empty() ? "GET " : "POST ", path, " HTTP/1.1\r\n", header,
+                               header.empty() ? "" : "\r\n", "Content-Length: ", body.size(), "\r\n\r\n", body));
+  return connection.ReadAnswer();
+}
+
+class HttpTokenTest : public testing::Test {
+ protected:
+  HttpTokenTest() : server_(BindOrDie({.listen = kAnyPort, .token = kToken, .open_paths = {"/health"}})) {
+    server_->Get("/x", [](const HttpRequest& request) { return HttpResponse{.body = Seen(request)}; });
+    server_->Post("/y", [](const HttpRequest& request) { return HttpResponse{.body = Seen(request)}; });
+    server_->Get("/health", [](const HttpRequest& request) { return HttpResponse{.body = Seen(request)}; });
+    server_->Stream("/stream", Streams({{"a", "1"}}, true));
+    server_->Start();
+  }
+  static std::string Seen(const HttpRequest& request) { return request.bears_token ? "with" : "without"; }
+
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpTokenTest, WhoBearsItIsServed) {
+  const std::string header = absl::StrCat("Authorization: Bearer ", kToken);
+  EXPECT_EQ(FetchWith(*server_, header, "/x").body, "with");
+  EXPECT_EQ(FetchWith(*server_, header, "/y", "{}").body, "with");
+  EXPECT_EQ(FetchWith(*server_, header, "/health").body, "with");
+  EXPECT_EQ(FetchWith(*server_, header, "/stream").status, 200);
+  EXPECT_EQ(FetchWith(*server_, absl::StrCat("authorization: bearer  ", kToken, " "), "/x").body, "with");
+  EXPECT_EQ(server_->unauthorized(), 0u);
+}
+
+TEST_F(HttpTokenTest, WhoDoesNotIsRefusedWhateverIsAskedForAndCounted) {
+  const std::string wrong[] = {"",
+                               "Authorization: Bearer 0123456789abcdeF",
+                               "Authorization: Bearer 0123456789abcde",
+                               "Authorization: Bearer 0123456789abcdef0",
+                               "Authorization: Bearer ",
+                               "Authorization: Basic 0123456789abcdef",
+                               "Authorization: 0123456789abcdef",
+                               "X-Authorization: Bearer 0123456789abcdef"};
+  for (const std::string& header : wrong) {
+    for (const char* path : {"/x", "/stream", "/not/there"}) {
+      const HttpProbeResult result = FetchWith(*server_, header, path);
+      EXPECT_EQ(result.status, 401) << header << path;
+      EXPECT_EQ(ErrorOf(result).code(), "UNAUTHENTICATED");
+      EXPECT_EQ(result.headers.at("www-authenticate"), "Bearer realm=\"fleet\"");
+    }
+    EXPECT_EQ(FetchWith(*server_, header, "/y", "{}").status, 401) << header;
+  }
+  EXPECT_EQ(server_->unauthorized(), 4 * std::size(wrong));
+}
+
+TEST_F(HttpTokenTest, OpenPathsAreAnsweredWithoutIt) {
+  EXPECT_EQ(FetchWith(*server_, "", "/health").body, "without");
+  EXPECT_EQ(FetchWith(*server_, "", "/health/more").status, 401);
+}
+
 TEST(HttpJson, PrintsProtoNamesAndZeroes) {
   v1::EntityView entity;
   entity.set_entity_id(7);
@@ -319,7 +389,7 @@ TEST(HttpJson, StatusFitsTheCode) {
       {absl::StatusCode::kAlreadyExists, 409},    {absl::StatusCode::kFailedPrecondition, 409},
       {absl::StatusCode::kOutOfRange, 413},       {absl::StatusCode::kResourceExhausted, 429},
       {absl::StatusCode::kInternal, 500},         {absl::StatusCode::kUnavailable, 503},
-      {absl::StatusCode::kDeadlineExceeded, 504},
+      {absl::StatusCode::kDeadlineExceeded, 504}, {absl::StatusCode::kUnauthenticated, 401},
   };
   for (const auto& [code, http_status] : expected) {
     EXPECT_EQ(ErrorResponse(absl::Status(code, "x")).status, http_status) << code;

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <fstream>
@@ -47,6 +48,14 @@ std::string CommandKey::Sign(absl::string_view bytes) const {
 bool CommandKey::Verify(absl::string_view bytes, absl::string_view tag) const {
   const std::string expected = Sign(bytes);
   return tag.size() == expected.size() && CRYPTO_memcmp(tag.data(), expected.data(), expected.size()) == 0;
+}
+
+bool IsSameSecret(absl::string_view a, absl::string_view b) {
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest_of_a;
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest_of_b;
+  SHA256(reinterpret_cast<const uint8_t*>(a.data()), a.size(), digest_of_a.data());
+  SHA256(reinterpret_cast<const uint8_t*>(b.data()), b.size(), digest_of_b.data());
+  return CRYPTO_memcmp(digest_of_a.data(), digest_of_b.data(), digest_of_a.size()) == 0;
 }
 
 }  // namespace fleet

@@ -29,4 +29,7 @@ class CommandKey {
   std::array<uint8_t, kKeyBytes> bytes_{};
 };
 
+// Whether both are the same; the time it takes says nothing of where or whether they differ, nor of their lengths.
+bool IsSameSecret(absl::string_view a, absl::string_view b);
+
 }  // namespace fleet

@@ -87,5 +87,13 @@ TEST(CommandKey, LoadSaysWhichFileIsWrongAndHow) {
   std::remove(path.c_str());
 }
 
+TEST(Secret, IsTheSameOnlyWhenEveryByteIs) {
+  EXPECT_TRUE(IsSameSecret("", ""));
+  EXPECT_TRUE(IsSameSecret("0123456789abcdef", "0123456789abcdef"));
+  for (const char* other : {"", "0123456789abcde", "0123456789abcdefg", "1123456789abcdef", "0123456789abcdeF"}) {
+    EXPECT_FALSE(IsSameSecret("0123456789abcdef", other)) << other;
+  }
+}
+
 }  // namespace
 }  // namespace fleet

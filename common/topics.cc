@@ -6,11 +6,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace fleet {
 namespace {
 
 constexpr absl::string_view kDevicePrefix = "rpi/";
+constexpr absl::string_view kGatewayStateSuffix = "/gateway_state";
 
 struct TopicName {
   DeviceTopic topic;
@@ -91,6 +93,30 @@ std::string CanRxTopic(const DeviceId& device, absl::string_view bus) {
 
 std::string CanTxTopic(const DeviceId& device, absl::string_view bus) {
   return absl::StrCat("server/", device.view(), "/can/", bus, "/tx");
+}
+
+std::string ModbusRequestTopic(const DeviceId& device) {
+  return absl::StrCat("server/", device.view(), "/modbus/request");
+}
+
+std::string ModbusResponseTopic(const DeviceId& device) {
+  return absl::StrCat(kDevicePrefix, device.view(), "/modbus/response");
+}
+
+std::string ModbusCommandTopic(const DeviceId& device) {
+  return absl::StrCat("server/", device.view(), "/modbus/command");
+}
+
+std::string GatewayStateTopic(const DeviceId& device) {
+  return absl::StrCat(kDevicePrefix, device.view(), kGatewayStateSuffix);
+}
+
+std::optional<absl::string_view> ParseGatewayStateTopic(absl::string_view text) {
+  if (!absl::ConsumePrefix(&text, kDevicePrefix) || !absl::ConsumeSuffix(&text, kGatewayStateSuffix)) {
+    return std::nullopt;
+  }
+  if (!DeviceId::IsValid(text)) return std::nullopt;
+  return text;
 }
 
 std::optional<ParsedCanTopic> ParseCanRxTopic(absl::string_view text) {

@@ -37,6 +37,14 @@ bool IsBusName(absl::string_view text);
 std::string CanRxTopic(const DeviceId& device, absl::string_view bus);
 std::string CanTxTopic(const DeviceId& device, absl::string_view bus);  // "+": the filter for all buses
 
+// Modbus (docs/modbus.md): plain JSON, and signed commands.
+std::string ModbusRequestTopic(const DeviceId& device);
+std::string ModbusResponseTopic(const DeviceId& device);
+std::string ModbusCommandTopic(const DeviceId& device);
+std::string GatewayStateTopic(const DeviceId& device);
+// The device of such a topic, valid, part of the text that was parsed.
+std::optional<absl::string_view> ParseGatewayStateTopic(absl::string_view text);
+
 struct ParsedCanTopic {
   absl::string_view device;  // parts of the text that was parsed, valid
   absl::string_view bus;

@@ -69,5 +69,22 @@ TEST(Topics, FramesOfABusAreParsedBack) {
   }
 }
 
+TEST(Topics, TheStateOfAGatewayIsParsedBack) {
+  const std::string topic = GatewayStateTopic(*DeviceId::Parse("pi-7"));
+  EXPECT_EQ(topic, "rpi/pi-7/gateway_state");
+  EXPECT_EQ(ParseGatewayStateTopic(topic), "pi-7");
+  for (const char* text : {"rpi//gateway_state", "rpi/gateway_state", "rpi/p 7/gateway_state",
+                           "rpi/pi-7/gateway_states", "rpi/pi-7/x/gateway_state", "server/pi-7/gateway_state"}) {
+    EXPECT_FALSE(ParseGatewayStateTopic(text)) << text;
+  }
+}
+
+TEST(Topics, ModbusHasTopicsOfItsOwn) {
+  const DeviceId device = *DeviceId::Parse("pi-7");
+  EXPECT_EQ(ModbusRequestTopic(device), "server/pi-7/modbus/request");
+  EXPECT_EQ(ModbusCommandTopic(device), "server/pi-7/modbus/command");
+  EXPECT_EQ(ModbusResponseTopic(device), "rpi/pi-7/modbus/response");
+}
+
 }  // namespace
 }  // namespace fleet

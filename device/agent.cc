@@ -21,6 +21,22 @@ std::unique_ptr<CanHub> MakeCanHub(const AgentOptions& options, Now now) {
   return std::make_unique<CanHub>(options.device, options.epoch, options.can, now.mono);
 }
 
+std::unique_ptr<ModbusHub> MakeModbusHub(const AgentOptions& options, Now now) {
+  if (!options.modbus) return nullptr;
+  return std::make_unique<ModbusHub>(ModbusHubOptions{.device = options.device,
+                                                      .version = options.version,
+                                                      .needs_signature = options.command_key.has_value(),
+                                                      .plan = *options.modbus},
+                                     now.mono);
+}
+
+// Moves what came of a bus to where it belongs, whichever kind of bus it was.
+template <typename Part>
+void MoveAll(std::vector<Part>& from, std::vector<Part>& to) {
+  std::ranges::move(from, std::back_inserter(to));
+  from.clear();
+}
+
 std::string Millis(absl::Duration silent) {
   return absl::StrCat(absl::ToInt64Milliseconds(silent));
 }
@@ -36,21 +52,26 @@ Agent::Agent(AgentOptions options, Now now)
       heartbeat_(options.device, options.epoch, {now.mono + options.phase, options.heartbeat_period}),
       reporter_(options.device, options.epoch, {now.mono + options.phase, options.state_period}),
       gateway_(options.device, {now.mono + options.phase + options.gateway_period, options.gateway_period}, now.mono),
+      summary_(options.device, {now.mono + options.phase + options.summary_period, options.summary_period}, now.mono),
       can_(MakeCanHub(options, now)),
+      modbus_(MakeModbusHub(options, now)),
       desk_({.key = options.command_key,
              .entities = std::move(options.entities),
              .fail_safe = options.fail_safe,
              .disk_missing = options.spool_missing,
-             .can = can_.get()},
+             .can = can_.get(),
+             .modbus = modbus_.get()},
             ContentsOf(options), updates_),
       outbox_(options.device, options.epoch, ContentsOf(options), now),
+      local_signals_(options.device),
       device_(options.device),
       status_topic_(TopicOf(device_, DeviceTopic::kStatus)),
       ack_topic_(TopicOf(device_, DeviceTopic::kCommandAck)),
       segment_topic_(SegmentTopic(device_)),
       cancel_topic_(CancelTopic(device_)),
       receipt_topic_(ReceiptTopic(device_)),
-      can_topic_(absl::StrCat("server/", device_.view(), "/can/")) {
+      can_topic_(absl::StrCat("server/", device_.view(), "/can/")),
+      modbus_topic_(ModbusCommandTopic(device_)) {
   status_.set_epoch(options.epoch);
   status_.set_started_unix_ms(std::max<int64_t>(options.started_unix_ms, 0));
   status_.set_version(options.version);
@@ -62,10 +83,11 @@ std::vector<Subscription> Agent::Subscriptions() const {
   std::vector<Subscription> subscriptions = {{.filter = segment_topic_, .qos = 1},
                                              {.filter = cancel_topic_, .qos = 1},
                                              {.filter = CanTxTopic(device_, "+"), .qos = 1},  // to refuse it, too
+                                             {.filter = modbus_topic_, .qos = 1},             // likewise
                                              {.filter = receipt_topic_, .qos = 1},
                                              {.filter = kServerBeatTopic, .qos = 0}};
-  if (!can_) return subscriptions;
-  for (Subscription& subscription : can_->Subscriptions()) subscriptions.push_back(std::move(subscription));
+  if (can_) std::ranges::move(can_->Subscriptions(), std::back_inserter(subscriptions));
+  if (modbus_) std::ranges::move(modbus_->Subscriptions(), std::back_inserter(subscriptions));
   return subscriptions;
 }
 
@@ -95,7 +117,7 @@ void Agent::Handle(const Input& input, Now now, Effects& effects) {
   } else {
     std::visit([&](const auto& in) { On(in, now, effects); }, input);
   }
-  TakeCan(now, effects);
+  TakeBuses(now, effects);
   SettleUpdates(now.mono, effects);
   // What was refused just now would only be refused again: it waits for the next turn.
   was_refused_ = std::holds_alternative<PublishRefused>(input);
@@ -113,6 +135,7 @@ void Agent::TakeTurn(Now now, Effects& effects) {
     heartbeat_.Tick(now, effects);
     reporter_.Tick(executor().entities(), now, effects);
     if (now.mono >= gateway_.NextDue()) gateway_.Tick(now.mono, messages_, security_counts(), effects);
+    if (summary_.Take(now.mono)) effects.publish.push_back(summary_.Make(CurrentSignals(), now));
   }
   if (works) TendOutbox(now, effects);
   messages_ += effects.publish.size() - published;
@@ -125,7 +148,8 @@ void Agent::Work(Now now, Effects& effects) {
   desk_.Tick(now.mono, updates_, effects);
   CheckFailSafe(now, effects);
   if (can_) can_->Tick(now, effects.can);
-  TakeCan(now, effects);
+  if (modbus_) modbus_->Tick(now, effects.modbus);
+  TakeBuses(now, effects);
   SettleUpdates(now.mono, effects);
   ReportUpdates(effects);
   if (status_is_due_ && link_up_) SayStatus(effects);
@@ -140,29 +164,33 @@ void Agent::TendOutbox(Now now, Effects& effects) {
   FindWorkDue();
 }
 
-void Agent::TakeCan(Now now, Effects& effects) {
-  if (!can_) return;
-  for (v1::CommandUpdate& update : effects.can.updates) updates_.push_back(std::move(update));
-  for (v1::Event& event : effects.can.events) outbox_.Add(std::move(event), now);
-  for (Sample& sample : effects.can.samples) outbox_.Add(std::move(sample), now);
-  if (link_up_) std::ranges::move(effects.can.publish, std::back_inserter(effects.publish));
-  effects.can.updates.clear();
-  effects.can.events.clear();
-  effects.can.samples.clear();
-  effects.can.publish.clear();
+void Agent::TakeBuses(Now now, Effects& effects) {
+  const auto take = [&](auto& from) {
+    MoveAll(from.updates, updates_);
+    for (v1::Event& event : from.events) outbox_.Add(std::move(event), now);
+    for (Sample& sample : from.samples) outbox_.Add(std::move(sample), now);
+    if (link_up_) MoveAll(from.publish, effects.publish);
+    from.events.clear();
+    from.samples.clear();
+    from.publish.clear();
+  };
+  if (can_) take(effects.can);
+  if (!modbus_) return;
+  take(effects.modbus);
+  MoveAll(effects.modbus.responses, effects.publish);
 }
 
 SecurityCounts Agent::security_counts() const {
   return {.auth_failures = gate().refused(Refusal::kBadSignature),
           .timestamp_drift = gate().refused(Refusal::kExpired) + gate().refused(Refusal::kClockUnknown) +
                              gate().refused(Refusal::kMemoryLost),
-          .policy_violations = can_ ? can_->policy_violations() : 0};
+          .policy_violations = (can_ ? can_->policy_violations() : 0) + (modbus_ ? modbus_->policy_violations() : 0)};
 }
 
 void Agent::Flush(Now now, Effects& effects) {
   if (link_up_) gateway_.Goodbye(effects);
   if (can_) can_->Stop(effects.can);
-  TakeCan(now, effects);
+  TakeBuses(now, effects);
   const size_t from = effects.publish.size();
   outbox_.Flush(now, effects);
   CountStreams(effects, from);
@@ -173,6 +201,7 @@ void Agent::Flush(Now now, Effects& effects) {
 void Agent::On(const LinkUp&, Now now, Effects& effects) {
   link_up_ = true;
   if (can_) can_->SetLinkUp(true);
+  if (modbus_) modbus_->SetLinkUp(true);
   SayStatus(effects);
   heartbeat_.Resume(now, effects);
   reporter_.Resume(now.mono);
@@ -184,19 +213,22 @@ void Agent::On(const LinkDown&, Now now, Effects&) {
   if (link_up_) ++counters_.link_losses;
   link_up_ = false;
   if (can_) can_->SetLinkUp(false);
+  if (modbus_) modbus_->SetLinkUp(false);
   outbox_.LinkDown(now);
 }
 
 void Agent::On(const Arrived& arrived, Now now, Effects& effects) {
-  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_ ||
+  if (arrived.topic == segment_topic_ || arrived.topic == cancel_topic_ || arrived.topic == modbus_topic_ ||
       absl::StartsWith(arrived.topic, can_topic_)) {
-    if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now.mono, updates_, effects)) {
+    if (std::optional<v1::Event> event = desk_.Judge(arrived.payload, now, updates_, effects)) {
       outbox_.Add(*std::move(event), now);
     }
   } else if (arrived.topic == receipt_topic_) {
     HearReceipt(arrived, now);
   } else if (can_ && can_->Owns(arrived.topic)) {
     can_->Arrive(arrived, now, effects.can);
+  } else if (modbus_ && modbus_->Owns(arrived.topic)) {
+    modbus_->Arrive(arrived, now, effects.modbus);
   } else {
     ++counters_.unknown_topics;
   }
@@ -223,6 +255,9 @@ void Agent::On(const PublishRefused& refused, Now now, Effects&) {
     v1::CommandReport report;
     if (!report.ParseFromString(refused.publication.payload)) return;
     waiting_.insert(waiting_.begin(), report.updates().begin(), report.updates().end());
+  } else if (modbus_ && modbus_->IsResponse(topic)) {
+    modbus_->Refuse(refused.publication);
+    texts_are_due_ = true;
   } else if (refused.publication.qos > 0) {
     outbox_.Refused(refused.publication, now);
     texts_are_due_ = texts_are_due_ || !ParseDeviceTopic(topic);
@@ -230,7 +265,7 @@ void Agent::On(const PublishRefused& refused, Now now, Effects&) {
 }
 
 void Agent::On(const SpoolDone& done, Now now, Effects& effects) {
-  desk_.Done(done, now.mono, updates_, effects);
+  desk_.Done(done, now, updates_, effects);
   const size_t from = effects.publish.size();
   outbox_.Done(done, now);
   CountStreams(effects, from);
@@ -240,12 +275,42 @@ void Agent::On(const CanHeard& heard, Now now, Effects& effects) {
   if (can_) can_->Hear(heard.bus, *heard.news, now, effects.can);
 }
 
+void Agent::On(const ModbusDone& done, Now now, Effects& effects) {
+  if (modbus_) modbus_->Hear(done, now, effects.modbus);
+}
+
 void Agent::On(const SamplesTaken& taken, Now now, Effects&) {
   for (const Sample& sample : taken.samples) outbox_.Add(sample, now);
 }
 
 void Agent::On(const EventTold& told, Now now, Effects&) {
   outbox_.Add(told.event, now);
+}
+
+void Agent::On(const PublishRequest& request, Now now, Effects& effects) {
+  SignalEffects came;
+  local_signals_.Publish(request, now.mono, came);
+  published_fields_ += request.fields.size();
+  for (Sample& sample : came.samples) outbox_.Add(std::move(sample), now);
+  if (link_up_) MoveAll(came.publish, effects.publish);
+}
+
+void Agent::On(const ValuesAsked&, Now now, Effects& effects) {
+  if (!link_up_) return;
+  const std::vector<CurrentSignal> signals = CurrentSignals();
+  for (const CurrentSignal& signal : signals) {
+    effects.publish.push_back({.topic = SignalTopic(device_, signal.name), .payload = signal.text});
+  }
+  published_fields_ += signals.size();
+  effects.publish.push_back(summary_.Make(signals, now));
+}
+
+std::vector<CurrentSignal> Agent::CurrentSignals() const {
+  std::vector<CurrentSignal> signals;
+  if (can_) can_->AppendCurrent(signals);
+  if (modbus_) modbus_->signals().AppendCurrent(signals);
+  local_signals_.AppendCurrent(signals);
+  return signals;
 }
 
 bool Agent::HearBeat(const Arrived& arrived, Now now) {
@@ -321,6 +386,7 @@ void Agent::SayTexts(Effects& effects) {
   if (!link_up_) return;
   gateway_.LinkUp(security_counts(), effects);
   if (can_) can_->Resume(effects.can);
+  if (modbus_) modbus_->Resume(effects.modbus);
 }
 
 void Agent::CountStreams(const Effects& effects, size_t from) {

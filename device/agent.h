@@ -25,8 +25,11 @@
 #include "device/gateway_reporter.h"
 #include "device/heartbeat.h"
 #include "device/inputs.h"
+#include "device/local_signals.h"
+#include "device/modbus/modbus_hub.h"
 #include "device/outbox.h"
 #include "device/spool.h"
+#include "device/summary_reporter.h"
 #include "fleet/v1/to_server.pb.h"
 
 namespace fleet::device {
@@ -40,12 +43,14 @@ struct AgentOptions {
   absl::Duration state_period = absl::Milliseconds(100);  // zero: no state reports
   absl::Duration phase;                                   // shifts both, so that many agents do not speak at once
   absl::Duration gateway_period;                          // of gateway/*; zero: none, and no security/*
+  absl::Duration summary_period;                          // zero: only when it is asked for
   std::optional<CommandKey> command_key;
   FailSafeOptions fail_safe;
   std::optional<SpoolContents> spool;  // absent: no spool, a restart forgets
   bool spool_missing = false;          // one is wanted and cannot be opened: no segment runs that would be forgotten
   std::vector<DrivenEntity> entities;  // at most 256, each id once
   CanPlan can;
+  std::optional<ModbusPlan> modbus;  // absent: it does not even answer that it has no units
 };
 
 // 10 Hz -> 100 ms; 0 -> zero, none.
@@ -82,7 +87,8 @@ class Agent {
   }
   MonoTime NextDue() const {
     const MonoTime due = std::min(work_due_, fail_safe_.NextDue());
-    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), gateway_.NextDue(), due}) : due;
+    return link_up_ ? std::min({heartbeat_.NextDue(), reporter_.NextDue(), gateway_.NextDue(), summary_.NextDue(), due})
+                    : due;
   }
   // Before a clean stop: what is only in memory goes to the spool.
   void Flush(Now now, Effects& effects);
@@ -102,7 +108,14 @@ class Agent {
   const SegmentExecutor& executor() const { return desk_.executor(); }
   const Outbox& outbox() const { return outbox_; }
   bool fail_safe() const { return fail_safe_.on(); }
-  const CanHub* can() const { return can_.get(); }  // null: no bus
+  size_t waiting_updates() const { return waiting_.size(); }
+  uint64_t messages() const { return messages_; }                  // published, those that the link refused included
+  uint64_t published_fields() const { return published_fields_; }  // of programs on the device, and as they asked
+  const LocalSignals& local_signals() const { return local_signals_; }
+  const SummaryReporter& summary() const { return summary_; }
+  SecurityCounts security_counts() const;
+  const CanHub* can() const { return can_.get(); }           // null: no bus
+  const ModbusHub* modbus() const { return modbus_.get(); }  // null: see AgentOptions
 
  private:
   void TakeTurn(Now now, Effects& effects);
@@ -116,8 +129,11 @@ class Agent {
   void On(const PublishRefused& refused, Now now, Effects& effects);
   void On(const SpoolDone& done, Now now, Effects& effects);
   void On(const CanHeard& heard, Now now, Effects& effects);
+  void On(const ModbusDone& done, Now now, Effects& effects);
   void On(const SamplesTaken& taken, Now now, Effects& effects);
   void On(const EventTold& told, Now now, Effects& effects);
+  void On(const PublishRequest& request, Now now, Effects& effects);
+  void On(const ValuesAsked&, Now now, Effects& effects);
 
   // True when something follows from it.
   bool HearBeat(const Arrived& arrived, Now now);
@@ -129,10 +145,11 @@ class Agent {
   void FindWorkDue() {
     work_due_ = std::min(desk_.NextDue(), outbox_.NextDue());
     if (can_) work_due_ = std::min(work_due_, can_->NextDue());
+    if (modbus_) work_due_ = std::min(work_due_, modbus_->NextDue());
   }
+  std::vector<CurrentSignal> CurrentSignals() const;
   // What the buses lead to, all but what is for themselves.
-  void TakeCan(Now now, Effects& effects);
-  SecurityCounts security_counts() const;
+  void TakeBuses(Now now, Effects& effects);
   void SettleUpdates(MonoTime now, Effects& effects);
   void ReportUpdates(Effects& effects);
   void SayStatus(Effects& effects);
@@ -145,16 +162,21 @@ class Agent {
   bool status_is_due_ = false;  // it changed, or the link did not take it
   bool was_refused_ = false;    // the next turn says again what the link did not take
   bool texts_are_due_ = false;  // the plain texts among it
-  MonoTime work_due_;           // of desk_, outbox_ and can_: changes only when something happens to them
+  MonoTime work_due_;           // of desk_, outbox_ and buses: changes only when something happens to them
   FailSafe fail_safe_;
   Heartbeat heartbeat_;
   EntityReporter reporter_;
   GatewayReporter gateway_;
+  SummaryReporter summary_;
   uint64_t messages_ = 0;                   // published, those that the link refused included
   std::vector<v1::CommandUpdate> updates_;  // of this turn
   const std::unique_ptr<CanHub> can_;       // null: no bus
+  const std::unique_ptr<ModbusHub> modbus_;
   CommandDesk desk_;
   Outbox outbox_;
+
+  LocalSignals local_signals_;
+  uint64_t published_fields_ = 0;
 
   const DeviceId device_;
   const std::string status_topic_;
@@ -163,6 +185,7 @@ class Agent {
   const std::string cancel_topic_;
   const std::string receipt_topic_;
   const std::string can_topic_;                 // what the topics of commands for buses begin with
+  const std::string modbus_topic_;              // of commands for Modbus units
   v1::Status status_;                           // all but the presence
   std::deque<v1::CommandUpdate> waiting_;       // for a link that takes them, oldest first
   std::array<uint64_t, kDeviceTopics> made_{};  // of the durable streams

@@ -123,7 +123,7 @@ TEST_F(AgentCanTest, SubscribesToWhatItsBusesNeed) {
   EXPECT_THAT(filters, Contains("server/pi-1/can/+/tx"));
   EXPECT_THAT(filters, Contains("can/s/+"));
   const Agent without(Options({}, false), clock_);
-  EXPECT_THAT(without.Subscriptions(), SizeIs(5)) << "it refuses what is for a bus, so it has to hear it";
+  EXPECT_THAT(without.Subscriptions(), SizeIs(6)) << "it refuses what is for a bus, so it has to hear it";
 }
 
 TEST_F(AgentCanTest, NothingGoesToTheBusBeforeTheDiskRemembersTheCommand) {

@@ -5,27 +5,45 @@
 #include <utility>
 #include <variant>
 
+#include "absl/strings/str_cat.h"
 #include "common/paho_link.h"
 #include "common/status_macros.h"
 
 namespace fleet::device {
 
+namespace {
+
+Health::Facts FactsOf(const AppOptions& options) {
+  return {.epoch = options.agent.epoch,
+          .version = options.agent.version,
+          .broker_url = options.link.url,
+          .has_spool = options.agent.spool.has_value(),
+          .spool_problem = options.spool_problem};
+}
+
+}  // namespace
+
 App::App(AppOptions options, const Clock& clock, EventLoop& loop)
     : clock_(clock),
       loop_(loop),
+      started_(clock.Read().mono),
       inbox_(kInboxCapacity, 1, [this] { loop_.Wake(); }),
+      health_(FactsOf(options), clock.Read()),
       agent_(std::move(options.agent), clock.Read()) {}
 
 App::~App() {
   ports_.clear();          // they wake the loop
+  modbus_.clear();         // they push into the inbox
   if (api_) api_->Stop();  // it pushes into the inbox
   if (spool_) spool_->Stop();
 }
 
 absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& clock, EventLoop& loop) {
   const LinkOptions link_options = options.link;
-  LocalApi::Options api_options{
-      .listen = options.http_listen, .device = options.agent.device, .epoch = options.agent.epoch};
+  LocalApi::Options api_options{.access = options.http,
+                                .device = options.agent.device,
+                                .epoch = options.agent.epoch,
+                                .config_page = options.config_page};
   for (const DrivenEntity& entity : options.agent.entities) {
     if (entity.driver->is_external()) api_options.external_entities.push_back(entity.id);
   }
@@ -35,9 +53,12 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
   options.agent.spool_missing = !spool_problem.empty();
   std::vector<std::unique_ptr<CanBus>> buses = std::move(options.can);
   const CanPlan can = options.agent.can;
+  const std::vector<ModbusBusPlan> modbus =
+      options.agent.modbus ? options.agent.modbus->buses : std::vector<ModbusBusPlan>();
   auto app = std::unique_ptr<App>(new App(std::move(options), clock, loop));
   if (spool) app->OpenSpool(std::move(spool));
   app->OpenBuses(std::move(buses), can);
+  app->OpenModbus(modbus);
   if (!spool_problem.empty()) {
     v1::Event event;
     event.set_kind(v1::EVENT_KIND_SPOOL_FAILED);
@@ -48,14 +69,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Open(AppOptions options, const Clock& 
                    PahoLink::Open(app->agent_.CompleteLinkOptions(link_options),
                                   [a = app.get()](LinkEvent event) { a->inbox_.PushEvent(0, std::move(event)); }));
   app->agent_.Attach(std::move(link));
-  if (!api_options.listen.empty()) {
-    ASSIGN_OR_RETURN(app->api_,
-                     LocalApi::Open(
-                         std::move(api_options), clock,
-                         [a = app.get()](Input input) { return a->Push(std::move(input)); }, [&loop] { loop.Wake(); }));
-    app->agent_.SetControllerSink([api = app->api_.get()](const ControllerEvent& event) { api->Publish(event); });
-    LogInfo("local api listens port={}", app->api_->port());
-  }
+  if (!api_options.access.listen.empty()) RETURN_IF_ERROR(app->OpenApi(std::move(api_options)));
   return app;
 }
 
@@ -76,6 +90,18 @@ void App::OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& p
   agent_.SetCanSink([this](CanWrite write) { Write(std::move(write)); });
 }
 
+void App::OpenModbus(const std::vector<ModbusBusPlan>& buses) {
+  for (size_t i = 0; i < buses.size(); ++i) {
+    modbus_.push_back(std::make_unique<ModbusPort>(i, MakeModbusWorkers(buses[i]), [this](ModbusDone done) {
+      FLEET_CHECK(inbox_.Push(0, std::move(done))) << "an answer of a Modbus bus found no room";
+    }));
+  }
+  agent_.SetModbusSink([this](ModbusStart start) {
+    modbus_[start.bus]->Start(std::move(start.job));
+    loop_.Hurry();  // a unit on a network answers before the next turn would begin
+  });
+}
+
 void App::Write(CanWrite write) {
   CanOrder order{.frames = std::move(write.frames), .token = write.token, .not_after = write.not_after};
   if (ports_[write.bus]->Send(order)) return;
@@ -87,6 +113,7 @@ void App::Write(CanWrite write) {
 // What a program on the device was told is taken is taken, so the last of it comes before the flush.
 absl::Status App::Run() {
   loop_.Run([this](Now now) { return Turn(now); });
+  service_.Stopping();
   if (api_) api_->Stop();
   const Now now = clock_.Read();
   HandleInbox(now);
@@ -100,6 +127,7 @@ void App::HandleInbox(Now now) {
   inbox_.Drain([&](Inbox::Item& item) {
     Log(item.input, now.mono);
     agent_.Handle(item.input, now);
+    health_.Hear(item.input, agent_.agent(), now);
   });
 }
 
@@ -109,7 +137,9 @@ void App::HandleBuses(Now now) {
     if (!ports_[i]->Take(news_) && refused.empty()) continue;
     std::ranges::move(refused, std::back_inserter(news_.outcomes));
     LogBus(i, now.mono);
-    agent_.Handle(CanHeard{.bus = i, .news = &news_}, now);
+    const CanHeard heard{.bus = i, .news = &news_};
+    agent_.Handle(heard, now);
+    health_.Hear(heard, agent_.agent(), now);
   }
 }
 
@@ -127,14 +157,13 @@ MonoTime App::Turn(Now now) {
   HandleInbox(now);
   HandleBuses(now);
   if (api_) {
-    api_->SetLinkUp(agent_.agent().link_up());
     if (const bool listening = api_->listening(); listening != listening_) {
       listening_ = listening;
       agent_.Handle(ControllersChanged{listening}, now);
     }
   }
   LogRefusals(now.mono);
-  return agent_.Turn(now);
+  return std::min(agent_.Turn(now), service_.Turn(now.mono));
 }
 
 void App::Log(const Input& input, MonoTime now) {
@@ -144,9 +173,13 @@ void App::Log(const Input& input, MonoTime now) {
       LogError("spool cannot be written device_id={} error={} skipped={}", id, done->status.message(), *skipped);
     }
   }
-  if (std::holds_alternative<LinkUp>(input)) LogInfo("broker connected device_id={}", id);
+  if (std::holds_alternative<LinkUp>(input)) {
+    LogInfo("broker connected device_id={}", id);
+    service_.Status("broker connected");
+  }
   const auto* down = std::get_if<LinkDown>(&input);
   if (down == nullptr) return;
+  service_.Status(absl::StrCat("broker not connected: ", down->reason));
   const auto skipped = link_log_.Allow(now);
   if (!skipped) return;
   if (down->taken_over) {

@@ -13,9 +13,13 @@
 #include "common/event_loop.h"
 #include "common/logging.h"
 #include "common/mqtt_link.h"
+#include "common/service_notify.h"
+#include "device/health.h"
 #include "device/inbox.h"
 #include "device/linked_agent.h"
+#include "device/local_access.h"
 #include "device/local_api.h"
+#include "device/modbus/modbus_port.h"
 #include "device/spool.h"
 
 namespace fleet::device {
@@ -23,15 +27,16 @@ namespace fleet::device {
 struct AppOptions {
   LinkOptions link;  // where the broker is; the rest comes from the agent
   AgentOptions agent;
-  std::string http_listen;                   // empty: no local API
+  LocalAccess http;                          // empty: no local API
+  std::string config_page;                   // what that API shows of the configuration
   std::unique_ptr<SpoolFile> spool;          // null: a restart forgets
   std::string spool_problem;                 // why there is none; becomes an event
   std::vector<std::unique_ptr<CanBus>> can;  // of agent.can, in its order
 };
 
 // Wires   link, local API and spool --inbox--> loop --> agent --> link, local API, spool and buses <--> loop.   Threads
-// of ours: the loop, the spool's, and one for each CAN bus; the library behind the link and the HTTP server have their
-// own. All but the loop touch nothing but the inbox and the feed.
+// of ours: the loop, the spool's, and those of CAN and Modbus buses; the library behind the link and the HTTP server
+// have their own. All but the loop touch nothing but the inbox and the feed.
 class App {
  public:
   static constexpr size_t kInboxCapacity = 1024;
@@ -53,6 +58,12 @@ class App {
   MonoTime Turn(Now now);
   void OpenSpool(std::unique_ptr<SpoolFile> file);
   void OpenBuses(std::vector<std::unique_ptr<CanBus>> buses, const CanPlan& plan);
+  void OpenModbus(const std::vector<ModbusBusPlan>& buses);
+  absl::Status OpenApi(LocalApi::Options options);
+  LocalApi::Doors ApiDoors();
+  v1::DeviceHealth HealthPage(Now now) const;
+  std::string Metrics(Now now) const;
+  v1::PublishResult Publish(const Input& input, Now now);
   void Write(CanWrite write);
   void HandleInbox(Now now);
   void HandleBuses(Now now);
@@ -62,11 +73,15 @@ class App {
 
   const Clock& clock_;
   EventLoop& loop_;
+  const MonoTime started_;
   Inbox inbox_;
+  Health health_;
+  ServiceNotify service_;
   std::unique_ptr<LocalApi> api_;                        // null: none
   std::unique_ptr<Spool> spool_;                         // null: none
   LinkedAgent agent_;                                    // its link stops pushing before the inbox goes
   std::vector<std::unique_ptr<CanPort>> ports_;          // by bus
+  std::vector<std::unique_ptr<ModbusPort>> modbus_;      // by bus
   std::vector<std::vector<CanOutcome>> refused_writes_;  // by bus: what no port took
   std::vector<CanBusReport> bus_reports_;                // by bus, as last logged
   CanNews news_;                                         // used again

@@ -13,6 +13,10 @@ std::vector<EntityId> IdsOf(const std::vector<DrivenEntity>& entities) {
   return ids;
 }
 
+CommandId IdOf(const PassedCommand& command) {
+  return std::visit([](const auto& c) { return c.command; }, command);
+}
+
 void Say(CommandId command, v1::CommandState state, absl::string_view detail, CommandDesk::Updates& updates) {
   v1::CommandUpdate& update = updates.emplace_back();
   update.set_command_id(Number(command));
@@ -24,9 +28,9 @@ void Say(CommandId command, v1::CommandState state, absl::string_view detail, Co
 
 CommandDesk::CommandDesk(Options options, const SpoolContents* contents, Updates& updates)
     : memory_(contents),
-      gate_({.key = options.key, .entities = IdsOf(options.entities), .can = options.can}),
+      gate_({.key = options.key, .entities = IdsOf(options.entities), .can = options.can, .modbus = options.modbus}),
       executor_(std::move(options.entities)),
-      can_(options.can),
+      buses_(options.can, options.modbus),
       fail_safe_(std::move(options.fail_safe)),
       disk_missing_(options.disk_missing) {
   if (contents == nullptr) return;
@@ -41,32 +45,34 @@ bool CommandDesk::Hear(const v1::ServerBeat& beat, MonoTime now) {
   return true;
 }
 
-std::optional<v1::Event> CommandDesk::Judge(absl::string_view payload, MonoTime now, Updates& updates,
-                                            Effects& effects) {
-  std::optional<PassedCommand> passed = gate_.Judge(payload, server_time_, now, memory_, updates);
+std::optional<v1::Event> CommandDesk::Judge(absl::string_view payload, Now now, Updates& updates, Effects& effects) {
+  std::optional<PassedCommand> passed = gate_.Judge(payload, server_time_, now.mono, memory_, updates);
   if (!passed) return std::nullopt;
-  if (const auto* cancel = std::get_if<CancelOrder>(&*passed)) return Obey(*cancel, now, updates, effects);
+  if (const auto* cancel = std::get_if<CancelOrder>(&*passed)) return Obey(*cancel, now.mono, updates, effects);
   Start(*std::move(passed), now, updates, effects);
   return std::nullopt;
 }
 
-void CommandDesk::Start(PassedCommand command, MonoTime now, Updates& updates, Effects& effects) {
-  const auto* segment = std::get_if<SegmentOrder>(&command);
+void CommandDesk::Start(PassedCommand command, Now now, Updates& updates, Effects& effects) {
   if (disk_missing_) {
-    const CommandId id = segment != nullptr ? segment->command : std::get<CanCommand>(command).command;
-    Say(id, v1::COMMAND_STATE_REJECTED, "the disk cannot be opened", updates);
+    Say(IdOf(command), v1::COMMAND_STATE_REJECTED, "the disk cannot be opened", updates);
     return updates.back().set_reason("spool_failed");
   }
   const bool is_saved = !memory_.is_kept();
-  if (segment != nullptr) return executor_.Add(*segment, is_saved, now, updates, effects);
-  can_.Add(std::get<CanCommand>(std::move(command)), is_saved, now, updates, effects);
+  if (const auto* segment = std::get_if<SegmentOrder>(&command)) {
+    return executor_.Add(*segment, is_saved, now.mono, updates, effects);
+  }
+  if (auto* can = std::get_if<CanCommand>(&command)) {
+    return buses_.Add(std::move(*can), is_saved, now, updates, effects);
+  }
+  buses_.Add(std::get<ModbusCommand>(std::move(command)), is_saved, now, updates, effects);
 }
 
-void CommandDesk::Done(const SpoolDone& done, MonoTime now, Updates& updates, Effects& effects) {
-  memory_.Done(done, now);
+void CommandDesk::Done(const SpoolDone& done, Now now, Updates& updates, Effects& effects) {
+  memory_.Done(done, now.mono);
   for (const RememberedCommand& command : done.asked.remember) {
-    executor_.Saved(CommandId{command.id}, done.status.ok(), now, updates, effects);
-    can_.Saved(CommandId{command.id}, done.status.ok(), now, updates, effects);
+    executor_.Saved(CommandId{command.id}, done.status.ok(), now.mono, updates, effects);
+    buses_.Saved(CommandId{command.id}, done.status.ok(), now, updates, effects);
   }
 }
 
@@ -84,7 +90,7 @@ std::optional<v1::Event> CommandDesk::Obey(const CancelOrder& order, MonoTime no
   };
   const absl::string_view reason = cancel.stop() ? "stopped" : "cancelled";
   size_t ended = executor_.Cancel(covers, reason, now, updates, effects);
-  if (!cancel.has_entity_id()) ended += can_.StopBelow(order.command, reason, updates);
+  if (!cancel.has_entity_id()) ended += buses_.StopBelow(order.command, reason, updates, effects);
   const std::string detail = absl::StrCat("ended ", ended);
   Say(order.command, v1::COMMAND_STATE_DONE, detail, updates);
   if (!cancel.stop()) return std::nullopt;
@@ -97,7 +103,7 @@ std::optional<v1::Event> CommandDesk::Obey(const CancelOrder& order, MonoTime no
 void CommandDesk::CancelOne(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects) {
   const CommandId target{order.cancel.command_id()};
   const auto is_target = [target](const SegmentOrder& segment) { return segment.command == target; };
-  if (executor_.Cancel(is_target, "cancelled", now, updates, effects) > 0 || can_.Cancel(target, updates, effects)) {
+  if (executor_.Cancel(is_target, "cancelled", now, updates, effects) > 0 || buses_.Cancel(target, updates, effects)) {
     return Say(order.command, v1::COMMAND_STATE_DONE, "", updates);
   }
   if (memory_.Find(Number(target)) != nullptr) {

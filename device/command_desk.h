@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/signing.h"
-#include "device/can_commands.h"
+#include "device/bus_commands.h"
 #include "device/command_gate.h"
 #include "device/command_memory.h"
 #include "device/effects.h"
@@ -25,7 +25,7 @@ namespace fleet::device {
 // Gate, memory and executor together:
 //
 //   frame --> gate --segment--> executor, which starts it when the memory is on the disk
-//               |  |--for a CAN bus--> likewise
+//               |  |--for a bus--> likewise
 //               |  '--cancel--> at once
 //               '--> answer
 //
@@ -37,8 +37,9 @@ class CommandDesk {
     std::optional<CommandKey> key;
     std::vector<DrivenEntity> entities;
     FailSafeOptions fail_safe;
-    bool disk_missing = false;  // there should be a spool: all but cancels is refused
-    CanHub* can = nullptr;      // null: this device has no bus
+    bool disk_missing = false;    // there should be a spool: all but cancels is refused
+    CanHub* can = nullptr;        // null: this device has no bus
+    ModbusHub* modbus = nullptr;  // likewise
   };
   using Updates = std::vector<v1::CommandUpdate>;
 
@@ -48,8 +49,8 @@ class CommandDesk {
   // False: nonsense.
   bool Hear(const v1::ServerBeat& beat, MonoTime now);
   // A command frame. An event to record, if it was a stop and was obeyed.
-  std::optional<v1::Event> Judge(absl::string_view payload, MonoTime now, Updates& updates, Effects& effects);
-  void Done(const SpoolDone& done, MonoTime now, Updates& updates, Effects& effects);
+  std::optional<v1::Event> Judge(absl::string_view payload, Now now, Updates& updates, Effects& effects);
+  void Done(const SpoolDone& done, Now now, Updates& updates, Effects& effects);
   void End(const SegmentEnded& end, MonoTime now, Updates& updates, Effects& effects) {
     executor_.End(end, now, updates, effects);
   }
@@ -70,7 +71,7 @@ class CommandDesk {
 
  private:
   std::optional<v1::Event> Obey(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects);
-  void Start(PassedCommand command, MonoTime now, Updates& updates, Effects& effects);
+  void Start(PassedCommand command, Now now, Updates& updates, Effects& effects);
   void CancelOne(const CancelOrder& order, MonoTime now, Updates& updates, Effects& effects);
   bool BarFromRunning(const CancelOrder& order, MonoTime now);
 
@@ -78,7 +79,7 @@ class CommandDesk {
   CommandMemory memory_;
   CommandGate gate_;
   SegmentExecutor executor_;
-  CanCommands can_;
+  BusCommands buses_;
   const FailSafeOptions fail_safe_;
   const bool disk_missing_;
 };

@@ -56,7 +56,7 @@ class CommandDeskTest : public testing::Test {
   }
   MonoTime now() const { return clock_.Read().mono; }
   std::optional<v1::Event> Hear(const v1::Command& command) {
-    return desk_->Judge(Unsigned(command), now(), updates_, effects_);
+    return desk_->Judge(Unsigned(command), clock_.Read(), updates_, effects_);
   }
   // The end of a turn: its steps. What is for the disk waits for Write.
   std::string Steps() {
@@ -70,9 +70,9 @@ class CommandDeskTest : public testing::Test {
   // The disk does its work, its answer is heard: the steps that follow, all of them on the disk in the end.
   std::string Write() {
     Steps();
-    desk_->Done(disk_.Do(std::exchange(work_, {})), now(), updates_, effects_);
+    desk_->Done(disk_.Do(std::exchange(work_, {})), clock_.Read(), updates_, effects_);
     std::string steps = Steps();
-    if (!work_.empty()) desk_->Done(disk_.Do(std::exchange(work_, {})), now(), updates_, effects_);
+    if (!work_.empty()) desk_->Done(disk_.Do(std::exchange(work_, {})), clock_.Read(), updates_, effects_);
     return steps;
   }
   std::string Run(absl::Duration time) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "common/codec.h"
 
 namespace fleet::device {
@@ -41,6 +42,8 @@ Wording WordingOf(Refusal refusal) {
       return {"bad_segment"};
     case Refusal::kUnknownBus:
       return {"unknown_bus"};
+    case Refusal::kUnknownDevice:
+      return {"unknown_device"};
     case Refusal::kBadOrder:
       return {"bad_order"};
     case Refusal::kNotAllowed:
@@ -145,6 +148,8 @@ std::optional<Refusal> CommandGate::CheckMeaning(MonoTime now) {
     case v1::Command::kCanTap:
     case v1::Command::kClearDtcs:
       return CheckCan(now);
+    case v1::Command::kModbus:
+      return CheckModbus(now);
     case v1::Command::BODY_NOT_SET:
       break;
   }
@@ -199,6 +204,20 @@ std::optional<Refusal> CommandGate::CheckCan(MonoTime now) {
   return absl::IsInvalidArgument(status) ? Refusal::kBadOrder : Refusal::kNotAllowed;
 }
 
+std::optional<Refusal> CommandGate::CheckModbus(MonoTime now) {
+  if (options_.modbus == nullptr) {
+    detail_ = "this device has no Modbus";
+    return Refusal::kUnknownDevice;
+  }
+  const std::optional<ModbusFailure> failure = options_.modbus->Judge(command_.modbus(), now);
+  if (!failure) return std::nullopt;
+  detail_ = failure->message;
+  if (failure->code == "unknown_device") return Refusal::kUnknownDevice;
+  if (failure->code == "not_allowed" || failure->code == "too_soon") return Refusal::kNotAllowed;
+  detail_ = absl::StrCat(failure->code, ": ", failure->message);
+  return Refusal::kBadOrder;
+}
+
 std::optional<Refusal> CommandGate::CheckBarriers(const CommandMemory& memory) const {
   // A cancel that comes late does no harm: it takes back only what has a lower id than its own. A tap moves nothing.
   if (command_.has_cancel() || command_.has_can_tap()) return std::nullopt;
@@ -242,6 +261,7 @@ PassedCommand CommandGate::Pass(int64_t server_now_ms, MonoTime now) const {
   if (command_.has_can_send()) return CanCommand{id, expires_at, command_.can_send()};
   if (command_.has_can_tap()) return CanCommand{id, expires_at, command_.can_tap()};
   if (command_.has_clear_dtcs()) return CanCommand{id, expires_at, command_.clear_dtcs()};
+  if (command_.has_modbus()) return ModbusCommand{id, expires_at, command_.modbus()};
   return SegmentOrder{.command = id,
                       .entity = EntityId{command_.segment().entity_id()},
                       .segment = command_.segment(),

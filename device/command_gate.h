@@ -16,6 +16,8 @@
 #include "device/can/can_command.h"
 #include "device/can/can_hub.h"
 #include "device/command_memory.h"
+#include "device/modbus/modbus_command.h"
+#include "device/modbus/modbus_hub.h"
 #include "device/segment_order.h"
 #include "device/server_time.h"
 #include "fleet/v1/to_device.pb.h"
@@ -37,6 +39,7 @@ enum class Refusal {
   kUnknownEntity,
   kBadSegment,
   kUnknownBus,
+  kUnknownDevice,
   kBadOrder,
   kNotAllowed,
   kStopped,
@@ -52,7 +55,7 @@ struct CancelOrder {
   int64_t issued_ms = 0;  // on the server's steady clock
   v1::Cancel cancel;      // checked: it has a target that may exist
 };
-using PassedCommand = std::variant<SegmentOrder, CancelOrder, CanCommand>;
+using PassedCommand = std::variant<SegmentOrder, CancelOrder, CanCommand, ModbusCommand>;
 
 // Lets a command through at most once, in time, signed and meaningful: size, signature, parse, version, known id, time,
 // meaning, barrier, room, in this order.
@@ -73,7 +76,8 @@ class CommandGate {
   struct Options {
     std::optional<CommandKey> key;  // none: signatures are not looked at
     std::vector<EntityId> entities;
-    CanHub* can = nullptr;  // judges what is for a bus, by direction, id and rate; null: this device has none
+    CanHub* can = nullptr;        // judges what is for a bus, by direction, id and rate; null: this device has none
+    ModbusHub* modbus = nullptr;  // judges what is for a unit, by register, range and rate; likewise
   };
   explicit CommandGate(Options options);
 
@@ -95,6 +99,7 @@ class CommandGate {
   std::optional<Refusal> CheckCancel() const;
   std::optional<Refusal> CheckSegment() const;
   std::optional<Refusal> CheckCan(MonoTime now);
+  std::optional<Refusal> CheckModbus(MonoTime now);
   std::optional<Refusal> CheckBarriers(const CommandMemory& memory) const;
   bool Drives(uint32_t entity_id) const;
   RememberedCommand ToRemember(std::optional<Refusal> refusal) const;

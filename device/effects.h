@@ -7,6 +7,7 @@
 #include "common/ids.h"
 #include "common/mqtt_link.h"
 #include "device/can/can_effects.h"
+#include "device/modbus/modbus_effects.h"
 #include "device/segment_order.h"
 #include "device/spool.h"
 
@@ -27,12 +28,14 @@ struct Effects {
   std::vector<ControllerEvent> controllers;  // for those who drive external entities
   SpoolWork spool;                           // for the disk; its number is set by whoever hands it on
   CanEffects can;                            // the agent takes all but the writes, which are for the buses
+  ModbusEffects modbus;                      // likewise, all but the starts
 
   void Clear() {
     publish.clear();
     controllers.clear();
     if (!spool.empty()) spool = {};  // it is mostly, and big
     can.Clear();
+    modbus.Clear();
   }
 };
 

@@ -20,7 +20,8 @@ class Inbox {
  public:
   // More than a spool can owe: what waits for it, what it is doing, and what it refused in one turn.
   static constexpr size_t kMaxSpoolDones = 8192;
-  static constexpr size_t kMaxSamplesTaken = 4;  // per link; each is at most a megabyte
+  static constexpr size_t kMaxSamplesTaken = 4;   // per link; each is at most a megabyte
+  static constexpr size_t kMaxModbusDones = 256;  // more than 16 buses have threads
 
   struct Item {
     uint32_t agent = 0;  // which one it is for, where there are several
@@ -31,6 +32,7 @@ class Inbox {
   Inbox(size_t capacity, size_t links, const std::function<void()>& on_first)
       : news_(16 * links, on_first),
         dones_(kMaxSpoolDones, on_first),
+        modbus_(kMaxModbusDones, on_first),
         samples_(kMaxSamplesTaken * links, on_first),
         data_(capacity, on_first) {}
 
@@ -48,25 +50,28 @@ class Inbox {
   // The reader's thread. News first.
   template <typename Visitor>
   void Drain(Visitor visit) {
-    for (BoundedQueue<Item>* queue : {&news_, &dones_, &samples_, &data_}) {
+    for (BoundedQueue<Item>* queue : {&news_, &dones_, &modbus_, &samples_, &data_}) {
       queue->TakeAll(taken_);
       for (Item& item : taken_) visit(item);
     }
   }
 
+  size_t waiting() const { return news_.size() + dones_.size() + samples_.size() + data_.size(); }
   // Samples that were refused are not in it: whoever brought them was told.
-  uint64_t dropped() const { return news_.dropped() + dones_.dropped() + data_.dropped(); }
+  uint64_t dropped() const { return news_.dropped() + dones_.dropped() + modbus_.dropped() + data_.dropped(); }
 
  private:
   BoundedQueue<Item>& QueueOf(const Input& input) {
     if (std::holds_alternative<LinkUp>(input) || std::holds_alternative<LinkDown>(input)) return news_;
     if (std::holds_alternative<SpoolDone>(input)) return dones_;
+    if (std::holds_alternative<ModbusDone>(input)) return modbus_;
     if (std::holds_alternative<SamplesTaken>(input)) return samples_;
     return data_;
   }
 
   BoundedQueue<Item> news_;
   BoundedQueue<Item> dones_;
+  BoundedQueue<Item> modbus_;
   BoundedQueue<Item> samples_;
   BoundedQueue<Item> data_;
   std::vector<Item> taken_;

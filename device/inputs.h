@@ -8,7 +8,9 @@
 #include "common/can/can_port.h"
 #include "common/ids.h"
 #include "common/mqtt_link.h"
+#include "device/modbus/modbus_job.h"
 #include "device/pose.h"
+#include "device/publish_request.h"
 #include "device/sample.h"
 #include "device/spool.h"
 #include "fleet/v1/to_server.pb.h"
@@ -49,8 +51,11 @@ struct SamplesTaken {
 struct EventTold {
   v1::Event event;
 };
+// It wants the current values of all signals published, and a summary of them. Values of its own are a PublishRequest.
+struct ValuesAsked {};
 
+// What a Modbus bus has done is a ModbusDone.
 using Input = std::variant<LinkUp, LinkDown, Arrived, PoseFed, SegmentEnded, ControllersChanged, PublishRefused,
-                           SpoolDone, CanHeard, SamplesTaken, EventTold>;
+                           SpoolDone, CanHeard, ModbusDone, SamplesTaken, EventTold, PublishRequest, ValuesAsked>;
 
 }  // namespace fleet::device

@@ -49,6 +49,9 @@ void LinkedAgent::CarryOut(Effects& effects, Now now) {
   if (can_) {
     for (CanWrite& write : effects.can.writes) can_(std::move(write));
   }
+  if (modbus_) {
+    for (ModbusStart& start : effects.modbus.starts) modbus_(std::move(start));
+  }
   if (spool_ && !effects.spool.empty()) {
     effects.spool.number = ++works_;
     spool_(std::move(effects.spool));

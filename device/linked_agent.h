@@ -23,6 +23,7 @@ class LinkedAgent {
 
   using SpoolSink = std::function<void(SpoolWork)>;
   using CanSink = std::function<void(CanWrite)>;
+  using ModbusSink = std::function<void(ModbusStart)>;
 
   LinkedAgent(AgentOptions options, Now now) : agent_(std::move(options), now) {}
 
@@ -35,6 +36,8 @@ class LinkedAgent {
   void SetSpoolSink(SpoolSink sink) { spool_ = std::move(sink); }
   // The buses of AgentOptions::can. What cannot be written comes back as the outcome of it.
   void SetCanSink(CanSink sink) { can_ = std::move(sink); }
+  // The buses of AgentOptions::modbus. What becomes of each job comes back as its ModbusDone.
+  void SetModbusSink(ModbusSink sink) { modbus_ = std::move(sink); }
 
   void Handle(const Input& input, Now now);
   // Does what is due; returns when to be called again.
@@ -56,6 +59,7 @@ class LinkedAgent {
   ControllerSink controllers_;
   SpoolSink spool_;
   CanSink can_;
+  ModbusSink modbus_;
   Agent agent_;
   uint64_t works_ = 0;                             // for the spool so far
   std::array<uint64_t, kDeviceTopics> refused_{};  // by DeviceTopic

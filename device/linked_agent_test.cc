@@ -81,10 +81,11 @@ TEST_F(LinkedAgentTest, AsksItsLinkForWillAndSubscriptions) {
   const auto subscription = [](const char* filter, int qos) {
     return AllOf(Field(&Subscription::filter, filter), Field(&Subscription::qos, qos));
   };
-  EXPECT_THAT(options.subscriptions,
-              UnorderedElementsAre(subscription("server/pi-1/segment", 1), subscription("server/pi-1/cancel", 1),
-                                   subscription("server/pi-1/can/+/tx", 1), subscription("server/pi-1/receipt", 1),
-                                   subscription("server/beat", 0)));
+  EXPECT_THAT(
+      options.subscriptions,
+      UnorderedElementsAre(subscription("server/pi-1/segment", 1), subscription("server/pi-1/cancel", 1),
+                           subscription("server/pi-1/can/+/tx", 1), subscription("server/pi-1/modbus/command", 1),
+                           subscription("server/pi-1/receipt", 1), subscription("server/beat", 0)));
 }
 
 TEST_F(LinkedAgentTest, CountsWhatTheLinkTook) {

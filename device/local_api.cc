@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -14,6 +15,7 @@
 namespace fleet::device {
 namespace {
 
+constexpr char kHealthPath[] = "/health";
 constexpr int kThreads = 2;
 constexpr int kMaxStreams = 8;
 constexpr size_t kMaxBodyBytes = 1 << 20;  // of telemetry
@@ -52,39 +54,80 @@ absl::StatusOr<SamplesTaken> ToSamples(const v1::TelemetryRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LocalApi>> LocalApi::Open(Options options, const Clock& clock, Push push,
-                                                         std::function<void()> wake) {
-  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http, HttpServer::Bind({.listen = options.listen,
+absl::StatusOr<std::unique_ptr<LocalApi>> LocalApi::Open(Options options, const Clock& clock, Doors doors) {
+  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http, HttpServer::Bind({.listen = options.access.listen,
                                                                        .threads = kThreads,
                                                                        .max_streams = kMaxStreams,
                                                                        .max_body_bytes = kMaxBodyBytes,
-                                                                       .stream_keep_alive = kStreamKeepAlive}));
-  return std::unique_ptr<LocalApi>(
-      new LocalApi(std::move(options), clock, std::move(push), std::move(wake), std::move(http)));
+                                                                       .stream_keep_alive = kStreamKeepAlive,
+                                                                       .token = options.access.token,
+                                                                       .open_paths = {kHealthPath}}));
+  return std::unique_ptr<LocalApi>(new LocalApi(std::move(options), clock, std::move(doors), std::move(http)));
 }
 
-LocalApi::LocalApi(Options options, const Clock& clock, Push push, std::function<void()> wake,
-                   std::unique_ptr<HttpServer> http)
+LocalApi::LocalApi(Options options, const Clock& clock, Doors doors, std::unique_ptr<HttpServer> http)
     : options_(std::move(options)),
-      push_(std::move(push)),
-      feed_(clock, std::move(wake),
-            [this](CommandId command) { push_(SegmentEnded{.command = command, .done = false, .expired = true}); }),
+      doors_(std::move(doors)),
+      feed_(
+          clock, doors_.wake,
+          [this](CommandId command) { doors_.push(SegmentEnded{.command = command, .done = false, .expired = true}); }),
       http_(std::move(http)) {
-  http_->Get("/health", [this](const HttpRequest&) { return Health(); });
-  http_->Post("/entities/([0-9]+)/pose", [this](const HttpRequest& request) { return FeedPose(request); });
-  http_->Post("/commands/([0-9]+)/result", [this](const HttpRequest& request) { return EndSegment(request); });
-  http_->Post("/telemetry", [this](const HttpRequest& request) { return TakeSamples(request); });
-  http_->Post("/events", [this](const HttpRequest& request) { return TakeEvent(request); });
-  http_->Stream("/segments", [this](const HttpRequest&) { return feed_.Subscribe(); });
+  AddRoutes();
   http_->Start();
 }
 
-HttpResponse LocalApi::Health() const {
-  const bool ok = link_up_;
-  return {.status = ok ? 200 : 503,
-          .body = absl::StrCat("{\"ok\":", ok ? "true" : "false", ",\"device_id\":\"", options_.device.view(),
-                               "\",\"epoch\":", options_.epoch, ",\"broker\":\"", ok ? "connected" : "not connected",
-                               "\"}\n")};
+void LocalApi::AddRoutes() {
+  http_->Get(kHealthPath, [this](const HttpRequest& request) { return AnswerHealth(request); });
+  http_->Get("/config", [this](const HttpRequest&) { return HttpResponse{.body = options_.config_page}; });
+  http_->Get("/metrics", [this](const HttpRequest&) { return AnswerMetrics(); });
+  http_->Post("/publish", [this](const HttpRequest& request) { return PublishFields(request); });
+  http_->Post("/telemetry", [this](const HttpRequest& request) { return TakeSamples(request); });
+  http_->Post("/events", [this](const HttpRequest& request) { return TakeEvent(request); });
+  http_->Post("/entities/([0-9]+)/pose", [this](const HttpRequest& request) { return FeedPose(request); });
+  http_->Post("/commands/([0-9]+)/result", [this](const HttpRequest& request) { return EndSegment(request); });
+  http_->Stream("/segments", [this](const HttpRequest&) { return feed_.Subscribe(); });
+}
+
+LocalApi::Counters LocalApi::counters() const {
+  return {.publish_taken = publish_taken_, .publish_refused = publish_refused_, .unauthorized = http_->unauthorized()};
+}
+
+// Who has no token learns whether it is well, and no more. A loop that hangs is not well.
+HttpResponse LocalApi::AnswerHealth(const HttpRequest& request) const {
+  absl::StatusOr<v1::DeviceHealth> health = doors_.health();
+  const bool ok = health.ok() && health->ok();
+  HttpResponse response{.status = ok ? 200 : 503};
+  if (!request.bears_token) {
+    response.body = ok ? "{\"ok\":true}\n" : "{\"ok\":false}\n";
+  } else if (health.ok()) {
+    response.body = ToJson(*health);
+  } else {
+    v1::DeviceHealth unknown;
+    unknown.set_device_id(options_.device.str());
+    unknown.set_epoch(options_.epoch);
+    unknown.set_broker("unknown");
+    unknown.add_problems()->set_what("the agent's loop does not answer");
+    response.body = ToJson(unknown);
+  }
+  return response;
+}
+
+HttpResponse LocalApi::AnswerMetrics() const {
+  absl::StatusOr<std::string> page = doors_.metrics();
+  if (!page.ok()) return ErrorResponse(page.status());
+  return {.body = *std::move(page), .content_type = "text/plain; version=0.0.4"};
+}
+
+HttpResponse LocalApi::PublishFields(const HttpRequest& request) {
+  const absl::StatusOr<v1::PublishResult> result = PublishNow(request.body);
+  ++(result.ok() ? publish_taken_ : publish_refused_);
+  return result.ok() ? JsonResponse(*result) : ErrorResponse(result.status());
+}
+
+absl::StatusOr<v1::PublishResult> LocalApi::PublishNow(const std::string& body) {
+  if (absl::StripAsciiWhitespace(body).empty()) return doors_.publish(ValuesAsked());
+  ASSIGN_OR_RETURN(PublishRequest fields, ParsePublishRequest(body));
+  return doors_.publish(std::move(fields));
 }
 
 HttpResponse LocalApi::FeedPose(const HttpRequest& request) {
@@ -144,12 +187,13 @@ HttpResponse LocalApi::TakeEvent(const HttpRequest& request) {
 }
 
 HttpResponse LocalApi::Store(Input input) {
-  if (push_(std::move(input))) return {.status = 204};
+  if (doors_.push(std::move(input))) return {.status = 204};
   return ErrorResponse(absl::ResourceExhaustedError("more is on its way already than the agent takes: try again"));
 }
 
 HttpResponse LocalApi::Accept(Input input) {
-  if (!push_(std::move(input))) return ErrorResponse(absl::UnavailableError("the agent is overloaded: try again"));
+  if (!doors_.push(std::move(input)))
+    return ErrorResponse(absl::UnavailableError("the agent is overloaded: try again"));
   return {.status = 204};
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/http_probe.h"
@@ -9,19 +10,48 @@
 namespace fleet::device {
 namespace {
 
+constexpr char kToken[] = "0123456789abcdef";
+
 class LocalApiTest : public testing::Test {
  protected:
   LocalApiTest() {
-    LocalApi::Options options{.listen = "127.0.0.1:0",
+    LocalApi::Options options{.access = {.listen = "127.0.0.1:0"},
                               .device = DeviceId::Parse("pi-1").value(),
                               .epoch = 3,
+                              .config_page = "{\"id\":\"pi-1\"}\n",
                               .external_entities = {EntityId{9}}};
-    api_ = LocalApi::Open(
-               std::move(options), clock_, [this](Input input) { return Push(std::move(input)); },
-               [this] { NoteChange(); })
-               .value();
+    api_ = LocalApi::Open(options, clock_, Doors()).value();
+    options.access.token = kToken;
+    guarded_ = LocalApi::Open(std::move(options), clock_, Doors()).value();
   }
-  ~LocalApiTest() override { api_->Stop(); }
+  ~LocalApiTest() override {
+    api_->Stop();
+    guarded_->Stop();
+  }
+
+  LocalApi::Doors Doors() {
+    return {.push = [this](Input input) { return Push(std::move(input)); },
+            .wake = [this] { NoteChange(); },
+            .health = [this] { return TakeHealth(); },
+            .metrics = []() -> absl::StatusOr<std::string> { return "# HELP x y\n"; },
+            .publish = [this](Input input) { return TakePublish(std::move(input)); }};
+  }
+  absl::StatusOr<v1::DeviceHealth> TakeHealth() {
+    MutexLock lock(mu_);
+    return health_;
+  }
+  absl::StatusOr<v1::PublishResult> TakePublish(Input input) {
+    MutexLock lock(mu_);
+    if (full_) return absl::UnavailableError("hangs");
+    inputs_.push_back(std::move(input));
+    v1::PublishResult result;
+    result.set_published(5);
+    return result;
+  }
+  void SetHealth(absl::StatusOr<v1::DeviceHealth> health) {
+    MutexLock lock(mu_);
+    health_ = std::move(health);
+  }
 
   bool Push(Input input) {
     MutexLock lock(mu_);
@@ -58,15 +88,96 @@ class LocalApiTest : public testing::Test {
   CondVar changed_;
   bool full_ = false;
   std::vector<Input> inputs_;
+  absl::StatusOr<v1::DeviceHealth> health_ = v1::DeviceHealth();
   std::unique_ptr<LocalApi> api_;
+  std::unique_ptr<LocalApi> guarded_;  // by a token
 };
 
-TEST_F(LocalApiTest, HealthFollowsTheLink) {
+v1::DeviceHealth Well() {
+  v1::DeviceHealth health;
+  health.set_ok(true);
+  health.set_device_id("pi-1");
+  health.set_broker("connected");
+  return health;
+}
+
+TEST_F(LocalApiTest, HealthIs200ExactlyWhileTheAgentSaysSo) {
   EXPECT_EQ(Fetch(api_->port(), "GET", "/health").status, 503);
-  api_->SetLinkUp(true);
+  SetHealth(Well());
   const HttpProbeResult up = Fetch(api_->port(), "GET", "/health");
   EXPECT_EQ(up.status, 200);
-  EXPECT_EQ(up.body, "{\"ok\":true,\"device_id\":\"pi-1\",\"epoch\":3,\"broker\":\"connected\"}\n");
+  EXPECT_EQ(up.body.rfind(R"({"ok":true,"device_id":"pi-1","epoch":0,"broker":"connected",)", 0), 0u) << up.body;
+}
+
+TEST_F(LocalApiTest, ALoopThatHangsIsNotWell) {
+  SetHealth(absl::UnavailableError("no answer"));
+  const HttpProbeResult result = Fetch(api_->port(), "GET", "/health");
+  EXPECT_EQ(result.status, 503);
+  EXPECT_NE(result.body.find("does not answer"), std::string::npos) << result.body;
+  EXPECT_EQ(result.body.rfind(R"({"ok":false,"device_id":"pi-1","epoch":3,)", 0), 0u) << result.body;
+}
+
+TEST_F(LocalApiTest, WithoutTheTokenOneLearnsOnlyWhetherItIsWell) {
+  EXPECT_EQ(Fetch(guarded_->port(), "GET", "/health").body, "{\"ok\":false}\n");
+  SetHealth(Well());
+  const HttpProbeResult up = Fetch(guarded_->port(), "GET", "/health");
+  EXPECT_EQ(up.status, 200);
+  EXPECT_EQ(up.body, "{\"ok\":true}\n");
+  for (const char* path : {"/config", "/metrics", "/segments", "/nothing"}) {
+    EXPECT_EQ(Fetch(guarded_->port(), "GET", path).status, 401) << path;
+  }
+  for (const char* path : {"/publish", "/telemetry", "/events", "/entities/9/pose", "/commands/7/result"}) {
+    EXPECT_EQ(Fetch(guarded_->port(), "POST", path, "{}").status, 401) << path;
+  }
+  EXPECT_TRUE(inputs().empty());
+  EXPECT_EQ(guarded_->counters().unauthorized, 9u);
+}
+
+TEST_F(LocalApiTest, WithTheTokenAllIsAsWithoutAGuard) {
+  SetHealth(Well());
+  HttpConnection connection(guarded_->port());
+  connection.Send(absl::StrCat("GET /health HTTP/1.1\r\nAuthorization: Bearer ", kToken, "\r\n\r\n"));
+  EXPECT_NE(connection.ReadAnswer().body.find("pi-1"), std::string::npos);
+}
+
+TEST_F(LocalApiTest, ConfigAndMetricsAreShown) {
+  EXPECT_EQ(Fetch(api_->port(), "GET", "/config").body, "{\"id\":\"pi-1\"}\n");
+  const HttpProbeResult metrics = Fetch(api_->port(), "GET", "/metrics");
+  EXPECT_EQ(metrics.body, "# HELP x y\n");
+  EXPECT_EQ(metrics.headers.at("content-type"), "text/plain; version=0.0.4");
+}
+
+TEST_F(LocalApiTest, FieldsReachTheAgentAndTheirNumberComesBack) {
+  const HttpProbeResult result = Post("/publish", R"({"engine":{"rpm":3500},"timestamp":1760000000})");
+  EXPECT_EQ(result.status, 200);
+  EXPECT_EQ(result.body, "{\"published\":5,\"live\":false}\n");
+  ASSERT_EQ(inputs().size(), 1u);
+  const auto request = std::get<PublishRequest>(inputs()[0]);
+  ASSERT_EQ(request.fields.size(), 1u);
+  EXPECT_EQ(request.fields[0].signal, "engine/rpm");
+  EXPECT_EQ(request.at_unix_ms, 1'760'000'000'000);
+}
+
+TEST_F(LocalApiTest, AnEmptyBodyAsksForTheCurrentValues) {
+  EXPECT_EQ(Post("/publish", "").status, 200);
+  EXPECT_EQ(Post("/publish", " \r\n").status, 200);
+  ASSERT_EQ(inputs().size(), 2u);
+  EXPECT_TRUE(std::holds_alternative<ValuesAsked>(inputs()[1]));
+}
+
+TEST_F(LocalApiTest, FieldsThatCannotBePublishedAreRefusedAndCounted) {
+  EXPECT_EQ(Post("/publish", "{").status, 400);
+  EXPECT_NE(Post("/publish", "{").body.find("byte 2, line 1, column 2"), std::string::npos);
+  EXPECT_NE(Post("/publish", R"({"gateway/uptime":1})").body.find("gateway/uptime"), std::string::npos);
+  EXPECT_EQ(Post("/publish", "{" + std::string(PublishRequest::kMaxBytes, ' ') + "}").status, 413);
+  EXPECT_TRUE(inputs().empty());
+  {
+    MutexLock lock(mu_);
+    full_ = true;
+  }
+  EXPECT_EQ(Post("/publish", "{}").status, 503);
+  EXPECT_EQ(api_->counters().publish_refused, 5u);
+  EXPECT_EQ(api_->counters().publish_taken, 0u);
 }
 
 TEST_F(LocalApiTest, APoseReachesTheAgent) {

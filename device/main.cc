@@ -25,9 +25,12 @@
 #include "common/status_macros.h"
 #include "device/app.h"
 #include "device/can/can_plan.h"
+#include "device/config_page.h"
 #include "device/external_driver.h"
 #include "device/fail_safe.h"
 #include "device/life.h"
+#include "device/local_access.h"
+#include "device/modbus/modbus_plan.h"
 #include "device/simulated_driver.h"
 #include "device/spool.h"
 #include "device/startup_memory.h"
@@ -144,16 +147,20 @@ absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config, const std
   ASSIGN_OR_RETURN(LinkOptions link, ToLinkOptions(config.broker()));
   ASSIGN_OR_RETURN(std::vector<DrivenEntity> entities, MakeEntities(config));
   ASSIGN_OR_RETURN(FailSafeOptions fail_safe, MakeFailSafe(config));
+  ASSIGN_OR_RETURN(LocalAccess access, ReadLocalAccess(config.http()));
   AppOptions options{.link = std::move(link),
                      .agent = {.device = id,
                                .version = FLEET_VERSION,
                                .heartbeat_period = ToAbsl(config.heartbeat_period()),
                                .state_period = PeriodOf(config.state_rate_hz()),
                                .gateway_period = ToAbsl(config.gateway().period()),
+                               .summary_period = ToAbsl(config.summary().period()),
                                .fail_safe = std::move(fail_safe),
                                .entities = std::move(entities),
-                               .can = {}},
-                     .http_listen = config.http().listen(),
+                               .can = {},
+                               .modbus = {}},
+                     .http = std::move(access),
+                     .config_page = ConfigPage(config),
                      .spool = nullptr,
                      .spool_problem = {},
                      .can = {}};
@@ -161,6 +168,9 @@ absl::StatusOr<AppOptions> MakeOptions(const v1::DeviceConfig& config, const std
     ASSIGN_OR_RETURN(options.agent.command_key, CommandKey::Load(config.command_key_file()));
   }
   RETURN_IF_ERROR(OpenBuses(config, config_file, options));
+  std::vector<std::string> topics;
+  for (const SignalOptions& signal : options.agent.can.signals) topics.push_back(signal.topic);
+  ASSIGN_OR_RETURN(options.agent.modbus, MakeModbusPlan(config.modbus(), topics));
   return options;
 }
 

@@ -133,6 +133,9 @@ void Outbox::BoundMemory(Now now) {
 void Outbox::NoteDrop(const StreamDrop& drop, uint64_t records) {
   accounts_.Drop(drop, records);
   counters_.dropped[drop.stream] += records;
+  if (v1::DropReason_IsValid(drop.range.reason())) {
+    counters_.dropped_by_reason[drop.stream][drop.range.reason()] += records;
+  }
   untold_drops_[drop.stream] += records;
   drop_reason_ = drop.range.reason();
   ledger_due_ = std::min(ledger_due_, ledger_sent_ + kDropReportPause);

@@ -66,6 +66,7 @@ class Outbox {
     uint64_t made[3] = {};       // records of this life, by v1::Stream
     uint64_t receipted[3] = {};  // of all lives
     uint64_t dropped[3] = {};    // likewise, in this life
+    uint64_t dropped_by_reason[3][v1::DropReason_ARRAYSIZE] = {};
     uint64_t spooled_batches = 0;
     uint64_t backlog_batches = 0;  // sent from the disk, or again
     uint64_t bad_receipts = 0;

@@ -20,20 +20,24 @@ CHECKED = (".h", ".cc", ".proto", ".py", ".sh")
 WRAPPED = [
     (r"mqtt/|MQTTAsync|MQTTClient", ["common/paho_*.*", "tests/bench/*"]),
     (r"sqlite3\.h", ["common/sqlite.*"]),
-    (r"httplib\.h", ["common/http_server.cc", "tools/fleetctl/*"]),
+    (r"httplib\.h", ["common/http_server.cc", "common/http_client.cc", "tools/fleetctl/*"]),
     (r"toml\+\+|toml\.h|CLI/", ["common/config.cc", "tools/fleetctl/*"]),
     (r"spdlog/|fmt/", ["common/logging.*"]),
     (r"prometheus/", ["common/metrics.*"]),
     (r"openssl/", ["common/signing.*"]),
     (r"linux/can", ["common/can/socketcan_*.*"]),
+    (r"modbus\.h$|modbus-", ["device/modbus/libmodbus_bus.cc", "tests/bench/*"]),
+    (r"nlohmann/|common/json_text", ["common/json_text.*", "common/modbus/modbus_json*.cc", "device/publish_request.cc"]),
+    (r"systemd/", ["common/service_notify.cc"]),
 ]
 
 # What the files of a directory may not include; the first that fits counts.
 LAYERS = [
     ("common/*", r"(server|device|tools|tests|examples)/"),
     ("server/*", r"(device|tools|tests|examples)/"),
-    ("device/can/*", r"(server|tools|tests|examples)/|device/(?!can/|sample\.h$)"),
-    ("device/modbus/*", r"(server|tools|tests|examples)/|device/(?!modbus/|sample\.h$)"),
+    ("device/signals/*", r"(server|tools|tests|examples)/|device/(?!signals/|sample\.h$)"),
+    ("device/can/*", r"(server|tools|tests|examples)/|device/(?!can/|signals/|sample\.h$)"),
+    ("device/modbus/*", r"(server|tools|tests|examples)/|device/(?!modbus/|signals/|sample\.h$)"),
     ("device/nodes/*", r"(server|tools|tests|examples)/|device/(?!nodes/|sample\.h$)"),
     ("device/*", r"(server|tools|tests|examples)/"),
     ("tools/fleetctl/*", r"(server|device|tests|examples)/|common/sqlite"),

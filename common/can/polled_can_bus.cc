@@ -22,7 +22,7 @@ timespec UpTo(absl::Duration timeout) {
 }  // namespace
 
 PolledCanBus::PolledCanBus() : wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  report_.problem = "it has not been opened yet";
+  report_.problem = kNotOpenedYet;
   FLEET_CHECK(wake_fd_ >= 0) << "no eventfd";
 }
 

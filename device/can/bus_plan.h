@@ -9,7 +9,7 @@
 
 #include "absl/time/time.h"
 #include "device/can/frame_decoder.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 #include "fleet/v1/common.pb.h"
 
 namespace fleet::device {

@@ -6,8 +6,7 @@
 
 #include "common/can/can_frame.h"
 #include "common/clock.h"
-#include "common/mqtt_link.h"
-#include "device/sample.h"
+#include "device/signals/signal_effects.h"
 #include "fleet/v1/to_server.pb.h"
 
 namespace fleet::device {
@@ -21,10 +20,9 @@ struct CanWrite {
   MonoTime not_after = MonoTime::Max();
 };
 
-struct CanEffects {
-  std::vector<Publication> publish;  // plain text, tap batches, compatible tunnel: live, dropped when the link is down
-  std::vector<Sample> samples;       // for the durable stream
-  std::vector<v1::Event> events;     // likewise; without a time they get now
+// Live are plain text, tap batches and the compatible tunnel.
+struct CanEffects : SignalEffects {
+  std::vector<v1::Event> events;  // for the durable stream; without a time they get now
   std::vector<CanWrite> writes;
   std::vector<v1::CommandUpdate> updates;  // steps of commands
 

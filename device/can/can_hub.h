@@ -17,7 +17,7 @@
 #include "device/can/can_command.h"
 #include "device/can/can_effects.h"
 #include "device/can/dtc_book.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 #include "fleet/v1/to_device.pb.h"
 
 namespace fleet::device {
@@ -64,6 +64,10 @@ class CanHub {
   void Run(const CanCommand& command, MonoTime now, CanEffects& effects);
   // False: it does not run here, or cannot be taken back any more.
   bool Cancel(CommandId command, CanEffects& effects);
+
+  size_t size() const { return buses_.size(); }
+  const CanHubBus& bus(size_t index) const { return *buses_[index]; }
+  void AppendCurrent(std::vector<CurrentSignal>& out) const { signals_.AppendCurrent(out); }
 
   // Of commands and of the compatible tunnel.
   uint64_t policy_violations() const;

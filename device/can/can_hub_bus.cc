@@ -91,6 +91,7 @@ void CanHubBus::HearReport(const CanNews& news, Now now) {
                               state_due_ - CanHub::kEventBurst * CanHub::kEventPause);
   }
   report_ = news.report;
+  frames_ += news.frames.size();
   counts_ = {.lost = news.dropped + report_.lost,
              .errors = report_.error_frames + report_.malformed,
              .bus_off = report_.bus_off};

@@ -23,7 +23,7 @@
 #include "device/can/j1939.h"
 #include "device/can/obd_poller.h"
 #include "device/can/send_gate.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 namespace fleet::device {
 
@@ -41,6 +41,15 @@ class CanHubBus {
 
   const std::string& name() const { return name_; }
   const CompatTunnel* compat() const { return compat_ ? &*compat_ : nullptr; }
+
+  // What is known of it, for people; null: it has no such part.
+  const CanBusReport& report() const { return report_; }
+  uint64_t frames() const { return frames_; }     // heard, error frames included
+  uint64_t lost() const { return counts_.lost; }  // that nobody here has seen
+  const FrameDecoder& decoder() const { return decoder_; }
+  const ObdPoller* obd() const { return obd_ ? &*obd_ : nullptr; }
+  const J1939Reader* j1939() const { return j1939_ ? &*j1939_ : nullptr; }
+  const CanOpenNodes* canopen() const { return canopen_ ? &*canopen_ : nullptr; }
 
   void SetLinkUp(bool up) { taps_.SetLinkUp(up); }
   void Stop(CanEffects& effects);  // as CanHub
@@ -101,6 +110,7 @@ class CanHubBus {
     bool operator==(const Counts&) const = default;
   };
   CanBusReport report_;
+  uint64_t frames_ = 0;
   bool is_up_ = true;  // as it was told
   MonoTime tell_state_at_ = MonoTime::Max();
   MonoTime state_due_;  // GCRA: kEventBurst changes may be ahead of it

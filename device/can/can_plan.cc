@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/config.h"
+#include "common/config_words.h"
 #include "common/nearest.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
@@ -19,20 +20,6 @@ namespace fleet::device {
 namespace {
 
 using Pair = std::pair<std::string, std::string>;
-
-template <typename... Parts>
-absl::Status Wrong(const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat(parts...));
-}
-
-absl::Status At(absl::string_view where, const absl::Status& status) {
-  return status.ok() ? status : absl::Status(status.code(), absl::StrCat(where, ": ", status.message()));
-}
-template <typename T>
-absl::StatusOr<T> At(absl::string_view where, absl::StatusOr<T> value) {
-  if (value.ok()) return value;
-  return At(where, value.status());
-}
 
 // "can0=can,can1=car7". `shape`: how one is written, for the error.
 absl::StatusOr<std::vector<Pair>> ParsePairs(absl::string_view text, absl::string_view shape) {
@@ -140,10 +127,7 @@ class Planner {
   }
 
   absl::Status CheckTopic(absl::string_view topic) const {
-    if (!IsSignalName(topic)) {
-      return Wrong("two or more parts of A-Z a-z 0-9 . _ - with / between them, at most ", kMaxSignalBytes, " bytes");
-    }
-    if (IsReservedSignal(topic)) return Wrong("the device itself publishes there");
+    RETURN_IF_ERROR(CheckSignalTopic(topic));
     const auto other = std::ranges::find(plan_.signals, topic, &SignalOptions::topic);
     if (other == plan_.signals.end()) return absl::OkStatus();
     return Wrong("can.signal ", other - plan_.signals.begin() + 1, " has it too");

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/config.h"
+#include "common/config_words.h"
 #include "common/nearest.h"
 #include "common/status_macros.h"
 #include "device/can/canopen.h"
@@ -19,11 +20,6 @@
 
 namespace fleet::device {
 namespace {
-
-template <typename... Parts>
-absl::Status Wrong(const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat(parts...));
-}
 
 template <typename Named>
 std::vector<std::string> NamesOf(const std::vector<Named>& list) {

@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "device/can/can_plan.h"
 #include "device/can/dbc.h"
-#include "device/can/signal_text.h"
+#include "device/signals/signal_text.h"
 #include "fleet/v1/config.pb.h"
 
 namespace fleet::device {

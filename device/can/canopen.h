@@ -12,7 +12,7 @@
 #include "common/can/can_frame.h"
 #include "common/clock.h"
 #include "device/can/can_effects.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 namespace fleet::device {
 

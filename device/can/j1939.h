@@ -15,7 +15,7 @@
 #include "device/can/can_effects.h"
 #include "device/can/dtc_book.h"
 #include "device/can/j1939_transport.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 namespace fleet::device {
 

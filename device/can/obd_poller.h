@@ -20,7 +20,7 @@
 #include "device/can/dtc_book.h"
 #include "device/can/obd_exchange.h"
 #include "device/can/obd_pids.h"
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 namespace fleet::device {
 

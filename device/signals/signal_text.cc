@@ -1,4 +1,4 @@
-#include "device/can/signal_text.h"
+#include "device/signals/signal_text.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-// What is published of the signals of all buses, and when.
+// What is published of the signals that a bus brings, and when.
 #pragma once
 
 #include <compare>
@@ -12,8 +12,8 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/ids.h"
-#include "device/can/can_effects.h"
-#include "device/can/signal_text.h"
+#include "device/signals/signal_effects.h"
+#include "device/signals/signal_text.h"
 
 namespace fleet::device {
 
@@ -27,6 +27,15 @@ struct SignalOptions {
   bool retain = false;                                     // likewise
   int decimals = -1;                                       // see SignalText
   std::vector<SignalLabel> labels;                         // sorted
+};
+
+// A signal as it is known now, published or not.
+struct CurrentSignal {
+  std::string name;
+  std::string text;      // as its plain text: a number, a word, or kInvalidText
+  bool is_word = false;  // the text says more than the number
+  double value = 0;      // NaN: invalid, or there is nothing but a word
+  MonoTime heard_at;
 };
 
 // Each publication is one plain text, the number or a label's word, and one sample, the number.
@@ -52,17 +61,20 @@ class SignalBook {
   const std::string& topic(size_t signal) const { return options_[signal].topic; }
 
   // `signal`: index into what the constructor was given. A value that is not finite: the source says "not available".
-  void Update(size_t signal, double value, int64_t at_unix_ms, MonoTime now, CanEffects& effects);
+  void Update(size_t signal, double value, int64_t at_unix_ms, MonoTime now, SignalEffects& effects);
   // The same as an update that says "not available": the source refuses, or its node has started anew.
-  void Invalidate(size_t signal, int64_t at_unix_ms, MonoTime now, CanEffects& effects);
+  void Invalidate(size_t signal, int64_t at_unix_ms, MonoTime now, SignalEffects& effects);
 
-  void Tick(Now now, CanEffects& effects);
+  void Tick(Now now, SignalEffects& effects);
   // When to call Tick next: never too late, at times too early.
   MonoTime NextDue() const;
 
   // The link is back: the plain text of signals that may be long without another, which are the invalid ones and those
   // of on_change, is published again. No samples: those were kept.
-  void Resume(CanEffects& effects) const;
+  void Resume(SignalEffects& effects) const;
+
+  // All signals that were heard of, valid or not, with their newest values.
+  void AppendCurrent(std::vector<CurrentSignal>& out) const;
 
  private:
   enum class State : uint8_t { kUnknown, kValid, kInvalid };
@@ -94,10 +106,10 @@ class SignalBook {
   bool IsWorthTelling(const Signal& signal) const;
   void SetWaitTimer(size_t index);
   void SetSilenceTimer(size_t index);
-  void OnWaitTimer(size_t index, int64_t now, CanEffects& effects);
-  void OnSilenceTimer(size_t index, Now now, CanEffects& effects);
-  void PublishNewest(size_t index, int64_t now, CanEffects& effects);
-  void PublishInvalid(size_t index, int64_t at_unix_ms, CanEffects& effects);
+  void OnWaitTimer(size_t index, int64_t now, SignalEffects& effects);
+  void OnSilenceTimer(size_t index, Now now, SignalEffects& effects);
+  void PublishNewest(size_t index, int64_t now, SignalEffects& effects);
+  void PublishInvalid(size_t index, int64_t at_unix_ms, SignalEffects& effects);
   Publication PlainText(size_t index) const;
 
   const std::vector<SignalOptions> options_;

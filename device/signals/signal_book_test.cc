@@ -1,4 +1,4 @@
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,7 +49,7 @@ class OneSignal {
 
  private:
   SignalBook book_;
-  CanEffects effects_;
+  SignalEffects effects_;
 };
 
 SignalOptions Options(SignalOptions options) {
@@ -61,7 +61,7 @@ TEST(SignalBook, PublishesPlainTextAndSample) {
   SignalBook book(*DeviceId::Parse("rpi-1"),
                   {{.topic = "engine/rpm", .qos = 1, .retain = true, .decimals = 2},
                    {.topic = "vehicle/gear_status", .labels = {{0, 0, "N"}, {1, 124, "D"}}}});
-  CanEffects effects;
+  SignalEffects effects;
   book.Update(0, 1500.25, kUnixMs, At(0).mono, effects);
   book.Update(1, 3, kUnixMs + 1, At(1).mono, effects);
   ASSERT_EQ(effects.publish.size(), 2u);
@@ -218,12 +218,37 @@ TEST(SignalBook, AFlappingSourceStaysBounded) {
   EXPECT_LE(signal.Told().size(), 2u * 100);
 }
 
+TEST(SignalBook, TheCurrentValuesAreTheNewestOnesPublishedOrNot) {
+  SignalBook book(*DeviceId::Parse("rpi-1"), {{.topic = "a/slow", .period = absl::Seconds(10)},
+                                              {.topic = "a/gear", .labels = {{.low = 1, .high = 9, .word = "D"}}},
+                                              {.topic = "a/invalid"},
+                                              {.topic = "a/unknown"}});
+  SignalEffects effects;
+  for (const size_t i : {0, 1, 2}) book.Update(i, 7, kUnixMs, At(0).mono, effects);
+  book.Update(0, 8, kUnixMs, At(1).mono, effects);
+  book.Invalidate(2, kUnixMs, At(2).mono, effects);
+  std::vector<CurrentSignal> current;
+  book.AppendCurrent(current);
+  ASSERT_EQ(current.size(), 3u);
+  EXPECT_EQ(current[0].name, "a/slow");
+  EXPECT_EQ(current[0].value, 8);
+  EXPECT_EQ(current[0].text, "8");
+  EXPECT_FALSE(current[0].is_word);
+  EXPECT_EQ(current[0].heard_at, At(1).mono);
+  EXPECT_EQ(current[1].text, "D");
+  EXPECT_TRUE(current[1].is_word);
+  EXPECT_EQ(current[1].value, 7);
+  EXPECT_EQ(current[2].text, "invalid");
+  EXPECT_FALSE(current[2].is_word);
+  EXPECT_TRUE(std::isnan(current[2].value));
+}
+
 TEST(SignalBook, ResumeTellsAgainWhatMayBeLongWithoutAnother) {
   SignalBook book(*DeviceId::Parse("rpi-1"), {{.topic = "a/periodic"},
                                               {.topic = "a/on_change", .on_change = true},
                                               {.topic = "a/invalid"},
                                               {.topic = "a/unknown", .on_change = true}});
-  CanEffects effects;
+  SignalEffects effects;
   for (const size_t i : {0, 1, 2}) book.Update(i, 7, kUnixMs, At(0).mono, effects);
   book.Invalidate(2, kUnixMs, At(0).mono, effects);
   effects.Clear();
@@ -310,7 +335,7 @@ TEST(SignalBookProperty, TickedOnlyWhenDueItDoesWhatTheRulesSayInEveryMillisecon
     }
     SignalBook book(*DeviceId::Parse("rpi-1"), options);
     std::vector<RandomSource> sources(kSignals);
-    CanEffects effects;
+    SignalEffects effects;
     for (int64_t ms = 0; ms < 3000; ++ms) {
       if (book.NextDue() <= At(ms).mono) book.Tick(At(ms), effects);
       for (Model& model : models) model.EveryMillisecond(ms);
@@ -345,7 +370,7 @@ TEST(SignalBookProperty, ALoopThatIsLateBreaksNoBoundAndLosesNoNewestValue) {
     bool silent = false;
     int64_t heard = 0;
     for (int64_t ms = 0; ms < 3000; ++ms) {
-      CanEffects effects;
+      SignalEffects effects;
       const bool comes = source.next <= ms;
       if (random() % 30 == 0 || ms == 2999) book.Tick(At(ms), effects);
       silent |= absl::Milliseconds(ms - heard) >= options.silent_after;
@@ -369,7 +394,7 @@ TEST(SignalBookProperty, ALoopThatIsLateBreaksNoBoundAndLosesNoNewestValue) {
         last = sample.value;
       }
     }
-    CanEffects effects;
+    SignalEffects effects;
     const int64_t after = heard + absl::ToInt64Milliseconds(std::min(options.silent_after, absl::Hours(1))) - 1;
     if (after < 3000 + 100) continue;  // silent by then
     book.Tick(At(3000 + 100), effects);

@@ -1,4 +1,4 @@
-#include "device/can/signal_book.h"
+#include "device/signals/signal_book.h"
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +38,7 @@ SignalBook::SignalBook(const DeviceId& device, std::vector<SignalOptions> signal
   timers_ = std::priority_queue(std::greater<>(), std::move(room));
 }
 
-void SignalBook::Update(size_t index, double value, int64_t at_unix_ms, MonoTime now, CanEffects& effects) {
+void SignalBook::Update(size_t index, double value, int64_t at_unix_ms, MonoTime now, SignalEffects& effects) {
   FLEET_CHECK(index < signals_.size()) << "signal " << index;
   Signal& signal = signals_[index];
   signal.heard_at = now.nanos();
@@ -55,11 +55,11 @@ void SignalBook::Update(size_t index, double value, int64_t at_unix_ms, MonoTime
   }
 }
 
-void SignalBook::Invalidate(size_t index, int64_t at_unix_ms, MonoTime now, CanEffects& effects) {
+void SignalBook::Invalidate(size_t index, int64_t at_unix_ms, MonoTime now, SignalEffects& effects) {
   Update(index, kNotAvailable, at_unix_ms, now, effects);
 }
 
-void SignalBook::Tick(Now now, CanEffects& effects) {
+void SignalBook::Tick(Now now, SignalEffects& effects) {
   if (!std::exchange(has_ticked_, true)) {
     for (size_t i = 0; i < signals_.size(); ++i) {
       if (signals_[i].state == State::kUnknown) signals_[i].heard_at = now.mono.nanos();
@@ -82,11 +82,26 @@ MonoTime SignalBook::NextDue() const {
   return timers_.empty() ? MonoTime::Max() : MonoTime::FromNanos(timers_.top().at);
 }
 
-void SignalBook::Resume(CanEffects& effects) const {
+void SignalBook::Resume(SignalEffects& effects) const {
   for (size_t i = 0; i < signals_.size(); ++i) {
     const Signal& signal = signals_[i];
     const bool is_told_again_anyway = signal.state == State::kValid && !signal.on_change;
     if (signal.state != State::kUnknown && !is_told_again_anyway) effects.publish.push_back(PlainText(i));
+  }
+}
+
+void SignalBook::AppendCurrent(std::vector<CurrentSignal>& out) const {
+  for (size_t i = 0; i < signals_.size(); ++i) {
+    const Signal& signal = signals_[i];
+    if (signal.state == State::kUnknown) continue;
+    const double value = signal.state == State::kValid ? signal.newest : kNotAvailable;
+    std::string text = SignalText(value, options_[i].decimals, options_[i].labels);
+    const bool is_word = std::isfinite(value) && text != SignalText(value, options_[i].decimals, {});
+    out.push_back({.name = options_[i].topic,
+                   .text = std::move(text),
+                   .is_word = is_word,
+                   .value = value,
+                   .heard_at = MonoTime::FromNanos(signal.heard_at)});
   }
 }
 
@@ -107,7 +122,7 @@ void SignalBook::SetSilenceTimer(size_t index) {
   timers_.push({.at = signal.heard_at + signal.silent_after, .signal = static_cast<uint32_t>(index), .silence = true});
 }
 
-void SignalBook::OnWaitTimer(size_t index, int64_t now, CanEffects& effects) {
+void SignalBook::OnWaitTimer(size_t index, int64_t now, SignalEffects& effects) {
   Signal& signal = signals_[index];
   signal.has_wait_timer = false;
   if (!signal.waiting) return;
@@ -118,7 +133,7 @@ void SignalBook::OnWaitTimer(size_t index, int64_t now, CanEffects& effects) {
   }
 }
 
-void SignalBook::OnSilenceTimer(size_t index, Now now, CanEffects& effects) {
+void SignalBook::OnSilenceTimer(size_t index, Now now, SignalEffects& effects) {
   Signal& signal = signals_[index];
   signal.has_silence_timer = false;
   if (now.mono.nanos() - signal.heard_at < signal.silent_after) return SetSilenceTimer(index);
@@ -126,7 +141,7 @@ void SignalBook::OnSilenceTimer(size_t index, Now now, CanEffects& effects) {
   PublishInvalid(index, now.unix_ms(), effects);
 }
 
-void SignalBook::PublishNewest(size_t index, int64_t now, CanEffects& effects) {
+void SignalBook::PublishNewest(size_t index, int64_t now, SignalEffects& effects) {
   Signal& signal = signals_[index];
   const bool is_nearly_in_time = now - signal.free_at < signal.period / 4;
   signal.free_at = (is_nearly_in_time ? signal.free_at : now) + signal.period;
@@ -138,7 +153,7 @@ void SignalBook::PublishNewest(size_t index, int64_t now, CanEffects& effects) {
       {.signal = options_[index].topic, .value = signal.published, .at_unix_ms = signal.newest_unix_ms});
 }
 
-void SignalBook::PublishInvalid(size_t index, int64_t at_unix_ms, CanEffects& effects) {
+void SignalBook::PublishInvalid(size_t index, int64_t at_unix_ms, SignalEffects& effects) {
   Signal& signal = signals_[index];
   signal.waiting = false;
   if (std::exchange(signal.state, State::kInvalid) == State::kInvalid) return;
