@@ -123,6 +123,7 @@ void AddRoutes(HttpServer& http, const ApiParts& parts) {
   const auto requests = std::make_shared<CommandRequests>(parts);
   AddCommandRoutes(http, parts, requests);
   AddCanRoutes(http, parts, requests);
+  AddModbusRoutes(http, parts, requests);
   AddStreamRoutes(http, parts);
   AddTelemetryRoutes(http, parts);
 }

@@ -37,6 +37,8 @@ void AddRoutes(HttpServer& http, const ApiParts& parts);  // all of them
 void AddCommandRoutes(HttpServer& http, const ApiParts& parts, const std::shared_ptr<CommandRequests>& requests);
 // api_can.cc
 void AddCanRoutes(HttpServer& http, const ApiParts& parts, const std::shared_ptr<CommandRequests>& requests);
+// api_modbus.cc
+void AddModbusRoutes(HttpServer& http, const ApiParts& parts, const std::shared_ptr<CommandRequests>& requests);
 void AddStreamRoutes(HttpServer& http, const ApiParts& parts);     // api_streams.cc
 void AddTelemetryRoutes(HttpServer& http, const ApiParts& parts);  // api_telemetry.cc
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/ask_loop.h"
 #include "common/http_server.h"
 #include "common/status_macros.h"
 #include "server/api.h"
@@ -58,39 +58,17 @@ HttpResponse RespondCreated(const absl::StatusOr<MessageT>& answer) {
   return response;
 }
 
-// An answer that the loop owes to an HTTP thread.
-template <typename T>
-class Owed {
- public:
-  // Loop thread, once.
-  void Give(absl::StatusOr<T> answer) { promise_.set_value(std::move(answer)); }
-  absl::StatusOr<T> Wait(absl::Duration patience) {
-    if (ready_.wait_for(absl::ToChronoMilliseconds(patience)) == std::future_status::ready) return ready_.get();
-    return absl::UnavailableError("the server is overloaded, try again");
-  }
-
- private:
-  std::promise<absl::StatusOr<T>> promise_;
-  std::future<absl::StatusOr<T>> ready_ = promise_.get_future();
-};
-
 // Runs `work` on the loop thread, which answers now or later, and waits for that.
 template <typename T>
 absl::StatusOr<T> AwaitFromLoop(const ApiParts& parts, absl::Duration patience,
                                 std::function<void(Now, std::shared_ptr<Owed<T>>)> work) {
-  auto answer = std::make_shared<Owed<T>>();
-  const Clock* clock = &parts.clock;
-  if (!parts.loop.Post([answer, clock, work = std::move(work)] { work(clock->Read(), answer); })) {
-    return absl::UnavailableError("the server is overloaded, try again");
-  }
-  return answer->Wait(patience);
+  return fleet::AwaitFromLoop<T>(parts.loop, parts.clock, patience, std::move(work));
 }
 
 // Runs `work` on the loop thread and waits for its answer.
 template <typename T>
 absl::StatusOr<T> OnLoop(const ApiParts& parts, std::function<absl::StatusOr<T>(Now)> work) {
-  return AwaitFromLoop<T>(parts, kLoopPatience,
-                          [work = std::move(work)](Now now, const auto& answer) { answer->Give(work(now)); });
+  return AskLoop<T>(parts.loop, parts.clock, kLoopPatience, std::move(work));
 }
 
 }  // namespace fleet::server

@@ -1,15 +1,12 @@
 #include "server/can_orders.h"
 
-#include <algorithm>
-#include <string>
-
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/can/can_columns.h"
 #include "common/can/can_filter.h"
 #include "common/status_macros.h"
 #include "common/topics.h"
+#include "server/asked_by.h"
 
 namespace fleet::server {
 namespace {
@@ -19,11 +16,7 @@ absl::Status CheckBusAndBy(absl::string_view bus, absl::string_view by) {
     return absl::InvalidArgumentError(absl::StrCat("bus \"", absl::CHexEscape(bus.substr(0, kMaxBusBytes)),
                                                    "\" is not 1 to ", kMaxBusBytes, " of A-Z a-z 0-9 . _ -"));
   }
-  const bool printable =
-      std::ranges::all_of(by, [](char c) { return absl::ascii_isprint(static_cast<unsigned char>(c)); });
-  if (by.size() <= kMaxByBytes && printable) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"by\" must be at most ", kMaxByBytes, " bytes of printable ASCII; it goes into the audit"));
+  return CheckBy(by);
 }
 
 }  // namespace

@@ -11,10 +11,9 @@ namespace fleet::server {
 inline constexpr int kMaxFramesPerSend = 64;
 inline constexpr int kMaxTapFilters = 16;
 inline constexpr absl::Duration kMaxTap = absl::Hours(24);  // a device allows this or less
-inline constexpr size_t kMaxByBytes = 64;
 
 // kInvalidArgument, with what is wrong: the name of the bus; no frame, too many or one that cannot be sent; a filter
-// beyond its format, or too many; a time that no device allows; `by` too long or not printable ASCII.
+// beyond its format, or too many; a time that no device allows; `by` as CheckBy says.
 absl::Status Check(const v1::CanSend& send);
 absl::Status Check(const v1::CanTap& tap);
 absl::Status Check(const v1::ClearDtcs& clear);

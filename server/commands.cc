@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "common/modbus/modbus_json.h"
 
 namespace fleet::server {
 namespace {
@@ -55,6 +56,7 @@ bool Command::is_stop() const {
 
 bool Covers(const v1::Cancel& cancel, const CommandRow& command) {
   const auto* segment = std::get_if<v1::Segment>(&command.body);
+  const auto* call = std::get_if<v1::ModbusCall>(&command.body);
   switch (cancel.target_case()) {
     case v1::Cancel::kCommandId:
       return Number(command.id) == cancel.command_id() && !std::holds_alternative<v1::Cancel>(command.body);
@@ -62,7 +64,7 @@ bool Covers(const v1::Cancel& cancel, const CommandRow& command) {
       return segment != nullptr && segment->entity_id() == cancel.entity_id();
     case v1::Cancel::kDevice:
     case v1::Cancel::kStop:
-      return segment != nullptr;
+      return segment != nullptr || (call != nullptr && AsksToWrite(call->request()));
     case v1::Cancel::TARGET_NOT_SET:
       return false;
   }

@@ -64,8 +64,9 @@ struct SavedCommand {
   std::vector<CommandStepRow> steps;
 };
 
-// Is `command` one of those that `cancel` takes back? CAN commands only by their id: they move nothing, and who stops a
-// vehicle wants to go on seeing its bus.
+// Is `command` one of those that `cancel` takes back? Modbus writes move something, so a stop and a cancel of the
+// device take them back like segments. Reads and CAN commands only go by their id: they move nothing, and who stops a
+// vehicle wants to go on seeing its buses.
 bool Covers(const v1::Cancel& cancel, const CommandRow& command);
 
 class Commands {

@@ -34,6 +34,10 @@ std::string Fill(const DeviceId& device, const v1::ClearDtcs& clear, v1::Command
   *command.mutable_clear_dtcs() = clear;
   return CanTxTopic(device, clear.bus());
 }
+std::string Fill(const DeviceId& device, const v1::ModbusCall& call, v1::Command& command) {
+  *command.mutable_modbus() = call;
+  return ModbusCommandTopic(device);
+}
 
 }  // namespace
 

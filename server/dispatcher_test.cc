@@ -8,6 +8,7 @@
 #include "common/testing/temp_dir.h"
 #include "fleet/v1/to_device.pb.h"
 #include "server/testing/can_messages.h"
+#include "server/testing/modbus_messages.h"
 #include "server/testing/sample_rows.h"
 
 namespace fleet::server {
@@ -70,6 +71,18 @@ TEST(Dispatcher, OrdersToABusGoToItsOwnTopic) {
   EXPECT_EQ(sent(SendOf({"123#1122"})).can_send().frames().data(), "\x11\x22");
   EXPECT_EQ(sent(TapOf({"123:7FF"})).can_tap().filters(0).mask(), 0x7FFu);
   EXPECT_EQ(sent(ClearOf()).clear_dtcs().bus(), "can0");
+}
+
+TEST(Dispatcher, ACallOfAUnitGoesToTheTopicOfSignedRequests) {
+  CommandRow row = SampleCommand(7, 1);
+  row.body = CallOf(kModbusWrite, "ann@desk");
+  const Publication publication = OpenOrDie("").Frame(*DeviceId::Parse("rpi-1"), row);
+  EXPECT_EQ(publication.topic, "server/rpi-1/modbus/command");
+  EXPECT_EQ(publication.qos, 1);
+  v1::Command command;
+  ASSERT_TRUE(command.ParseFromString(FrameOf(publication).command()));
+  EXPECT_EQ(command.modbus().request(), kModbusWrite);
+  EXPECT_EQ(command.modbus().by(), "ann@desk");
 }
 
 TEST(Dispatcher, SentAgainTheBytesAreTheSame) {

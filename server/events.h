@@ -46,7 +46,11 @@ struct CanBatchEvent {
   const v1::CanBatch* batch;
   absl::string_view bytes;  // as received, to be made into text elsewhere
 };
+// What a gateway tells other tools; nobody looks into it here.
+struct GatewayStateEvent {
+  absl::string_view device;
+};
 using Event = std::variant<HeartbeatEvent, StateEvent, StatusEvent, CommandReportEvent, EventBatchEvent, TelemetryEvent,
-                           LedgerEvent, CanBatchEvent>;
+                           LedgerEvent, CanBatchEvent, GatewayStateEvent>;
 
 }  // namespace fleet::server

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "server/can_orders.h"
 #include "server/fleet_state.h"
+#include "server/modbus_orders.h"
 
 namespace fleet::server {
 namespace {

@@ -72,6 +72,7 @@ class FleetState {
     uint64_t entities_refused = 0;
     uint64_t state_reports = 0;
     uint64_t heartbeats = 0;
+    uint64_t gateway_states = 0;
   };
 
   FleetState(const FleetOptions& options, SavedFleet saved, Now start, Changes& changes);
@@ -86,7 +87,8 @@ class FleetState {
 
   // ---- commands: fleet_commands.cc
   // Any but a cancel. kNotFound: no such device; kFailedPrecondition: it is offline, or there are two of it;
-  // kInvalidArgument: the body or its ttl cannot be; kResourceExhausted: too many open commands.
+  // kInvalidArgument: the body or its ttl cannot be; kOutOfRange: the body is too large; kResourceExhausted: too many
+  // open commands.
   absl::StatusOr<CommandId> Submit(absl::string_view device_id, const CommandBody& body, const SubmitOptions& options,
                                    Now now, Changes& changes);
   // Takes back one command. kNotFound: none such that has not ended; kInvalidArgument: it is itself a cancel;
@@ -138,6 +140,7 @@ class FleetState {
   void On(const LedgerEvent& event, Now now, Changes& changes);
   // What a bus says is for who taps it (TapStreams) and proves nothing about its device: a batch may have waited.
   void On(const CanBatchEvent&, Now, Changes&) {}
+  void On(const GatewayStateEvent&, Now, Changes&) { ++counters_.gateway_states; }
 
   Device* FindOrAdd(absl::string_view id, Changes& changes);
 

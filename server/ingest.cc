@@ -191,6 +191,7 @@ absl::StatusOr<Event> Ingest::Read(absl::string_view topic, absl::string_view pa
 }
 
 absl::StatusOr<Event> Ingest::Understand(absl::string_view topic, absl::string_view payload) {
+  if (const auto gateway = ParseGatewayStateTopic(topic)) return GatewayStateEvent{*gateway};  // of any size
   RETURN_IF_ERROR(CheckSize(payload));
   const std::optional<ParsedDeviceTopic> parsed = ParseDeviceTopic(topic);
   if (!parsed) return UnderstandCan(topic, payload);

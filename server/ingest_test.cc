@@ -216,6 +216,16 @@ TEST_F(IngestTest, CommandUpdatesAndTheirTextsAreBounded) {
   ExpectMeaningless("rpi/a17/command/ack", report);
 }
 
+TEST_F(IngestTest, TheStateOfAGatewayIsTakenAndLeftToOthers) {
+  for (const std::string& payload : {std::string(R"({"type":"gateway_state"})"), std::string("\xff"), std::string(),
+                                     std::string(kMaxPayloadBytes + 1, 'x')}) {
+    const auto event = ingest_.Read("rpi/a17/gateway_state", payload);
+    ASSERT_TRUE(event.ok()) << event.status();
+    EXPECT_EQ(std::get<GatewayStateEvent>(*event).device, "a17");
+  }
+  EXPECT_EQ(ingest_.counters().accepted, 4u);
+}
+
 TEST_F(IngestTest, BadMessageDoesNotDisturbTheNextGoodOne) {
   ExpectRejected(ingest_.Read("rpi/a17/state", "\xff\xff"), absl::StatusCode::kDataLoss, RejectReason::kParse);
   const auto good = Read("rpi/a17/state", GoodReport());

@@ -21,6 +21,8 @@ void AddIngest(const MetricsSources& s, MetricsPage& page) {
   const FleetState::Counters& state = s.state.counters();
   page.Counter("fleet_heartbeats_total", "Heartbeats taken in.", static_cast<double>(state.heartbeats));
   page.Counter("fleet_state_reports_total", "State reports taken in.", static_cast<double>(state.state_reports));
+  page.Counter("fleet_gateway_states_total", "Gateway states of devices, which are for other tools.",
+               static_cast<double>(state.gateway_states));
   page.Counter("fleet_stale_epoch_total", "Messages of an older life of a device, ignored.",
                static_cast<double>(state.stale_epoch));
   page.Counter("fleet_devices_refused_total", "Messages of devices past liveness.max_devices.",

@@ -50,7 +50,7 @@ struct LivenessRow {
   int64_t at_unix_ms;
 };
 
-using CommandBody = std::variant<v1::Segment, v1::Cancel, v1::CanSend, v1::CanTap, v1::ClearDtcs>;
+using CommandBody = std::variant<v1::Segment, v1::Cancel, v1::CanSend, v1::CanTap, v1::ClearDtcs, v1::ModbusCall>;
 
 struct CommandRow {
   CommandId id{};

@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS command (
   id             INTEGER PRIMARY KEY,
   device         INTEGER NOT NULL,
   kind           INTEGER NOT NULL,          -- field number of the body in Command of to_device.proto: 4 segment, 5 cancel,
-                                            -- 6 can_send, 7 can_tap, 8 clear_dtcs
+                                            -- 6 can_send, 7 can_tap, 8 clear_dtcs, 9 modbus
   body           BLOB NOT NULL,             -- that message
   issued_unix_ms INTEGER NOT NULL,          -- on the server's steady clock
   ttl_ms         INTEGER NOT NULL,

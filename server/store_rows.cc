@@ -13,8 +13,8 @@ namespace {
 
 // command.kind of each alternative of CommandBody.
 constexpr std::array<int, std::variant_size_v<CommandBody>> kKinds = {
-    v1::Command::kSegmentFieldNumber, v1::Command::kCancelFieldNumber, v1::Command::kCanSendFieldNumber,
-    v1::Command::kCanTapFieldNumber, v1::Command::kClearDtcsFieldNumber};
+    v1::Command::kSegmentFieldNumber, v1::Command::kCancelFieldNumber,    v1::Command::kCanSendFieldNumber,
+    v1::Command::kCanTapFieldNumber,  v1::Command::kClearDtcsFieldNumber, v1::Command::kModbusFieldNumber};
 
 // Empty; nullopt: a kind that is none.
 std::optional<CommandBody> BodyOfKind(int64_t kind) {
@@ -29,6 +29,8 @@ std::optional<CommandBody> BodyOfKind(int64_t kind) {
       return v1::CanTap();
     case v1::Command::kClearDtcsFieldNumber:
       return v1::ClearDtcs();
+    case v1::Command::kModbusFieldNumber:
+      return v1::ModbusCall();
     default:
       return std::nullopt;
   }

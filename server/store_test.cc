@@ -11,6 +11,7 @@
 #include "common/testing/fake_clock.h"
 #include "common/testing/temp_dir.h"
 #include "server/testing/can_messages.h"
+#include "server/testing/modbus_messages.h"
 #include "server/testing/sample_rows.h"
 #include "server/testing/test_fleet.h"
 #include "server/views.h"
@@ -207,8 +208,9 @@ TEST_F(StoreTest, CommandsComeBackWithTheirStepsUnlessNothingFollows) {
 TEST_F(StoreTest, EveryKindOfCommandComesBackAsItWas) {
   v1::Cancel cancel;
   cancel.set_command_id(3);
-  const std::vector<CommandBody> bodies = {SampleCommand(1, 1).body, cancel, SendOf({"123#1122"}), TapOf({"123"}),
-                                           ClearOf()};
+  const std::vector<CommandBody> bodies = {SampleCommand(1, 1).body, cancel,    SendOf({"123#1122"}),
+                                           TapOf({"123"}),           ClearOf(), CallOf(kModbusWrite, "ann")};
+  ASSERT_THAT(bodies, SizeIs(std::variant_size_v<CommandBody>));
   RowBatch batch{.devices = {SampleDevice(1, "a")}};
   for (size_t i = 0; i < bodies.size(); ++i) {
     batch.commands.push_back(SampleCommand(i + 1, 1));

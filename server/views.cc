@@ -7,11 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/segment_names.h"
 #include "server/can_views.h"
+#include "server/modbus_views.h"
 
 namespace fleet::server {
 namespace {
 
-using server::Summary;  // of CAN orders
+using server::Summary;  // of orders to buses
 
 double Millis(absl::Duration d) {
   return static_cast<double>(absl::ToInt64Milliseconds(d));
@@ -63,8 +64,8 @@ std::string Summary(const v1::Segment& s) {
 }
 
 // CommandView::kind of each alternative of CommandBody.
-constexpr std::array<const char*, std::variant_size_v<CommandBody>> kKinds = {"segment", "cancel", "can_send",
-                                                                              "can_tap", "clear_dtcs"};
+constexpr std::array<const char*, std::variant_size_v<CommandBody>> kKinds = {"segment", "cancel",     "can_send",
+                                                                              "can_tap", "clear_dtcs", "modbus"};
 
 template <typename BodyT>
 void SetBody(const BodyT& body, v1::CommandView& view) {
