@@ -47,14 +47,13 @@ std::string Target(absl::string_view path, const Query& query) {
   return target;
 }
 
-absl::Status ParseJson(absl::string_view json, google::protobuf::Message& message) {
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;
-  const auto status = google::protobuf::util::JsonStringToMessage({json.data(), json.size()}, &message, options);
-  if (status.ok()) return absl::OkStatus();
-  const auto why = status.message();
-  return absl::DataLossError(absl::StrCat("the answer is not what this fleetctl understands (",
-                                          absl::string_view(why.data(), why.size()), "); is it a fleet-server?"));
+httplib::Request PostOf(absl::string_view path, const google::protobuf::Message& body) {
+  httplib::Request request;
+  request.method = "POST";
+  request.path = std::string(path);
+  request.body = ToJson(body);
+  request.set_header("Content-Type", "application/json");
+  return request;
 }
 
 absl::StatusCode CodeOf(absl::string_view name) {
@@ -67,7 +66,7 @@ absl::StatusCode CodeOf(absl::string_view name) {
 
 absl::Status ServerError(const std::string& url, int http_status, absl::string_view body) {
   v1::ErrorBody error;
-  if (!ParseJson(body, error).ok() || error.message().empty()) {
+  if (!ParseAnswer(body, error).ok() || error.message().empty()) {
     return absl::UnknownError(absl::StrCat("what answers at ", url, " is not a fleet-server (HTTP ", http_status,
                                            "); name the right one with --server URL"));
   }
@@ -90,6 +89,16 @@ absl::Status NoServer(const std::string& url, httplib::Error error) {
 }
 
 }  // namespace
+
+absl::Status ParseAnswer(absl::string_view json, google::protobuf::Message& answer) {
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  const auto status = google::protobuf::util::JsonStringToMessage({json.data(), json.size()}, &answer, options);
+  if (status.ok()) return absl::OkStatus();
+  const auto why = status.message();
+  return absl::DataLossError(absl::StrCat("the answer is not what this fleetctl understands (",
+                                          absl::string_view(why.data(), why.size()), "); is it a fleet-server?"));
+}
 
 absl::Status UnreachableError(absl::string_view message) {
   absl::Status status = absl::UnavailableError(message);
@@ -137,12 +146,12 @@ absl::Status Client::Get(absl::string_view path, const Query& query, google::pro
 
 absl::Status Client::Post(absl::string_view path, const google::protobuf::Message& body,
                           google::protobuf::Message& answer) {
-  httplib::Request request;
-  request.method = "POST";
-  request.path = std::string(path);
-  request.body = ToJson(body);
-  request.set_header("Content-Type", "application/json");
-  return SendForMessage(std::move(request), kAnswerTimeout, answer);
+  return SendForMessage(PostOf(path, body), kAnswerTimeout, answer);
+}
+
+absl::Status Client::Post(absl::string_view path, const google::protobuf::Message& body, std::string& answer,
+                          absl::Duration extra) {
+  return SendForText(PostOf(path, body), kAnswerTimeout + extra, answer);
 }
 
 absl::Status Client::Stream(absl::string_view path, const std::function<void(const SseEvent&)>& on_event) {
@@ -160,17 +169,22 @@ void Client::Cancel() {
   http_->stop();
 }
 
+absl::Status Client::SendForText(httplib::Request request, absl::Duration timeout, std::string& answer) {
+  answer.clear();
+  return Send(std::move(request), timeout, [&answer](absl::string_view bytes) {
+    if (answer.size() + bytes.size() > kMaxAnswerBytes) {
+      return absl::OutOfRangeError(absl::StrCat("the answer is larger than ", kMaxAnswerBytes, " bytes"));
+    }
+    absl::StrAppend(&answer, bytes);
+    return absl::OkStatus();
+  });
+}
+
 absl::Status Client::SendForMessage(httplib::Request request, absl::Duration timeout,
                                     google::protobuf::Message& answer) {
   std::string body;
-  RETURN_IF_ERROR(Send(std::move(request), timeout, [&](absl::string_view bytes) {
-    if (body.size() + bytes.size() > kMaxAnswerBytes) {
-      return absl::OutOfRangeError(absl::StrCat("the answer is larger than ", kMaxAnswerBytes, " bytes"));
-    }
-    absl::StrAppend(&body, bytes);
-    return absl::OkStatus();
-  }));
-  return ParseJson(body, answer);
+  RETURN_IF_ERROR(SendForText(std::move(request), timeout, body));
+  return ParseAnswer(body, answer);
 }
 
 absl::Status Client::Send(httplib::Request request, absl::Duration timeout, const Sink& sink) {

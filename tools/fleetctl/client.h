@@ -31,6 +31,9 @@ absl::Status CheckServerUrl(absl::string_view url);
 
 using Query = std::map<std::string, std::string>;  // empty values are left out
 
+// kDataLoss: not JSON of such a message. Fields that it has not are no mistake.
+absl::Status ParseAnswer(absl::string_view json, google::protobuf::Message& answer);
+
 // One request at a time, by one thread; Cancel by any. Messages take fields that they do not know for granted, so that
 // an older client reads a newer server. Errors: IsUnreachable; kCancelled after Cancel; otherwise what the server said.
 class Client {
@@ -48,6 +51,9 @@ class Client {
   absl::Status Get(absl::string_view path, const Query& query, google::protobuf::Message& answer,
                    absl::Duration extra = absl::ZeroDuration());
   absl::Status Post(absl::string_view path, const google::protobuf::Message& body, google::protobuf::Message& answer);
+  // The answer as it came; ParseAnswer reads it.
+  absl::Status Post(absl::string_view path, const google::protobuf::Message& body, std::string& answer,
+                    absl::Duration extra);
   // Until the stream ends, which is an error as well: IsUnreachable.
   absl::Status Stream(absl::string_view path, const std::function<void(const SseEvent&)>& on_event);
 
@@ -58,6 +64,7 @@ class Client {
   // Takes the bytes of a good answer as they come.
   using Sink = std::function<absl::Status(absl::string_view bytes)>;
   absl::Status Send(httplib::Request request, absl::Duration timeout, const Sink& sink);
+  absl::Status SendForText(httplib::Request request, absl::Duration timeout, std::string& answer);
   absl::Status SendForMessage(httplib::Request request, absl::Duration timeout, google::protobuf::Message& answer);
 
   const std::string url_;

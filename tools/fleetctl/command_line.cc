@@ -31,6 +31,7 @@ constexpr char kFooter[] =
     "  fleetctl ledger\n"
     "  fleetctl telemetry van-7 engine/rpm --since 10m --output csv\n"
     "  fleetctl can dump van-7 can0 --filter 7E8:7F8\n"
+    "  fleetctl modbus read van-7 meter 10056 --type F32\n"
     "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 server not reachable\n"
     "Completion: source <(fleetctl completion bash)";
 

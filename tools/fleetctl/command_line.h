@@ -108,12 +108,18 @@ struct CanBridgeVerb {
   std::string to;  // as OpenCanBus takes it
   v1::CanTapRequest tap;
 };
+// Reads or writes registers or bits of a unit behind a device.
+struct ModbusVerb {
+  std::string device;
+  v1::ModbusCallRequest request;
+  uint32_t registers_per_value = 1;
+};
 struct CompletionVerb {};
 struct DeviceIdsVerb {};  // for the completion script
 using Verb = std::variant<StatusVerb, DevicesVerb, DeviceVerb, SegmentVerb, GroupVerb, CommandsVerb, CommandVerb,
                           ReconcileVerb, CancelVerb, StopVerb, WatchVerb, HistoryVerb, LivenessVerb, LedgerVerb,
                           EventsVerb, QuarantineVerb, TelemetryVerb, DtcVerb, ClearDtcsVerb, CanDumpVerb, CanSendVerb,
-                          CanBridgeVerb, CompletionVerb, DeviceIdsVerb>;
+                          CanBridgeVerb, ModbusVerb, CompletionVerb, DeviceIdsVerb>;
 
 enum class OutputFormat { kTable, kJson, kCsv };  // csv: of telemetry and dtc only
 

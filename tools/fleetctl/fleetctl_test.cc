@@ -189,7 +189,8 @@ TEST(FleetctlWithoutServer, SaysWhatToDoAndExits3) {
                   .clock = clock,
                   .zone = absl::UTCTimeZone(),
                   .screen = {.out = out, .err = err}};
-  for (const Verb& verb : {Verb(StatusVerb{}), Verb(StatusVerb{.watch = true}), Verb(WatchVerb{})}) {
+  for (const Verb& verb :
+       {Verb(StatusVerb{}), Verb(StatusVerb{.watch = true}), Verb(WatchVerb{}), Verb(ModbusVerb{.device = "van-7"})}) {
     err.str("");
     EXPECT_EQ(RunVerb(session, verb), kNoServer);
     EXPECT_EQ(err.str(), absl::StrCat("fleetctl: no server at ", url,

@@ -234,6 +234,8 @@ absl::StatusOr<Verb> MakeVerb(const std::string& name, const Words& words) {
       {"can dump", MakeCanDump},
       {"can send", MakeCanSend},
       {"can bridge", MakeCanBridge},
+      {"modbus read", MakeModbusRead},
+      {"modbus write", MakeModbusWrite},
       {"completion", MakeCompletion},
   };
   const auto found = kMakers.find(name);

@@ -186,6 +186,44 @@ void AddCan(CLI::App& app, Words& words) {
   AddTap(bridge, words, "How long [10m]");
 }
 
+void AddModbusCall(CLI::App* verb, Words& words, const char* functions) {
+  AddDevice(verb, words, "Device id")->required();
+  verb->add_option("UNIT", words.unit, "Id of the unit in the device's configuration")->type_name("")->required();
+  verb->add_option("ADDRESS", words.address, "Of the first register or bit, from 0, decimal or 0x and hex")
+      ->type_name("")
+      ->required();
+  verb->add_option("--fc", words.function, functions)->type_name("N");
+  verb->add_option("--type", words.register_type, "U16, I16, U32, I32, U64, I64, F32 or STR; coils have none")
+      ->type_name("TYPE")
+      ->capture_default_str();
+  verb->add_option("--order", words.order, "Order of the registers of a value, big or little")
+      ->type_name("ORDER")
+      ->capture_default_str();
+  verb->add_option("--scale", words.scale, "A value is what the registers hold times this [1]")->type_name("N");
+  verb->add_option("--ttl", words.ttl, "Time to live: not begun by then, it never is done")
+      ->type_name("DURATION")
+      ->capture_default_str();
+}
+
+void AddModbus(CLI::App& app, Words& words) {
+  CLI::App* modbus = Add(app, "modbus", "Registers and coils of Modbus units behind a device: read, write");
+  modbus->require_subcommand(1);
+  CLI::App* read = Add(*modbus, "read", "Read values and print them, a line for each",
+                       "  fleetctl modbus read van-7 meter 10056\n"
+                       "  fleetctl modbus read van-7 meter 0x10 --type F32 --size 4 --order little\n"
+                       "  fleetctl modbus read van-7 pump 0 --fc 1 --size 8\n");
+  AddModbusCall(read, words, "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers [3]");
+  read->add_option("--size", words.size, "How many registers or bits [those of one value]")->type_name("N");
+  CLI::App* write = Add(*modbus, "write", "Write values, all or none, and wait for the end",
+                        "  fleetctl modbus write van-7 meter 33207 170\n"
+                        "  fleetctl modbus write van-7 meter 100 -1.5 2.25 --type F32\n"
+                        "  fleetctl modbus write van-7 pump 0 true --fc 5\n");
+  AddModbusCall(write, words, "5 one coil, 6 one register, 15 coils, 16 registers [6 for one U16 or I16, else 16]");
+  write->add_option("VALUE", words.values, "Numbers; 0, 1, true or false of coils; one text with --type STR")
+      ->type_name("")
+      ->required();
+}
+
 }  // namespace
 
 void AddVerbs(CLI::App& app, Words& words) {
@@ -198,6 +236,7 @@ void AddVerbs(CLI::App& app, Words& words) {
   AddTelemetry(app, words);
   AddDtc(app, words);
   AddCan(app, words);
+  AddModbus(app, words);
   Add(app, "completion", "Print a script that completes fleetctl's words", "  source <(fleetctl completion bash)\n")
       ->add_option("SHELL", words.shell, "bash")
       ->type_name("")

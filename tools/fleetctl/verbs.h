@@ -46,6 +46,8 @@ absl::StatusOr<ExitCode> Run(Session& session, const CanDumpVerb& verb);
 absl::StatusOr<ExitCode> Run(Session& session, const CanSendVerb& verb);
 // bridge_verb.cc
 absl::StatusOr<ExitCode> Run(Session& session, const CanBridgeVerb& verb);
+// modbus_verbs.cc
+absl::StatusOr<ExitCode> Run(Session& session, const ModbusVerb& verb);
 // watch.cc
 absl::StatusOr<ExitCode> Run(Session& session, const WatchVerb& verb);
 // completion.cc

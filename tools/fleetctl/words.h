@@ -23,7 +23,8 @@ struct Words {
   std::string from, to, v0, v1, type = "line", ttl = "5s", mode = "replace";
   std::string limit, since, at_once, for_time;  // empty: not said
   std::string bus, clear_device;
-  std::vector<std::string> signals, frames, filters;
+  std::string unit, address, function, register_type = "U16", order = "big", size, scale;
+  std::vector<std::string> signals, frames, filters, values;
   bool watch = false, wait = false, queue = false, all = false, online = false, liveness = false, raw = false;
   bool follow = false, log = false;
 };
@@ -41,6 +42,10 @@ absl::StatusOr<Verb> MakeClearDtcs(const Words& words);
 absl::StatusOr<Verb> MakeCanDump(const Words& words);
 absl::StatusOr<Verb> MakeCanSend(const Words& words);
 absl::StatusOr<Verb> MakeCanBridge(const Words& words);
+
+// make_modbus_verb.cc: likewise.
+absl::StatusOr<Verb> MakeModbusRead(const Words& words);
+absl::StatusOr<Verb> MakeModbusWrite(const Words& words);
 
 // word_checks.cc: kInvalidArgument likewise. `what` is for the message: "--v0" or "ENTITY".
 absl::StatusOr<std::string> CheckDevice(const std::string& text);
