@@ -18,21 +18,16 @@
 #include "absl/strings/str_cat.h"
 #include "common/tcp_no_delay.h"
 #include "fleet/v1/api.pb.h"
+#include "tests/bench/figures.h"
 #include "tools/fleetctl/client.h"
 
 namespace fleet {
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
-
 // Before each measurement, so that both begin on a machine at rest: an operator's command does not come on the heels of
 // the disk writes of the one before.
 constexpr std::chrono::milliseconds kPause(20);
 constexpr int kThreads = 24;  // requests under way at once, at most
-
-double MillisSince(SteadyClock::time_point began) {
-  return std::chrono::duration<double, std::milli>(SteadyClock::now() - began).count();
-}
 
 // The least that MQTT can do: a QoS 1 message to oneself, by a bare Paho client with its trace off.
 class Echo {
@@ -92,17 +87,6 @@ void Request(Client& client, const std::string& device, Measured& measured) {
   } else {
     if (measured.refused++ == 0) std::cerr << status << " " << command.ShortDebugString() << std::endl;
   }
-}
-
-double Percentile(std::vector<double>& values, double share) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
-}
-
-std::string Summary(const std::string& name, std::vector<double>& values) {
-  return absl::StrCat("\"", name, "_p50_ms\": ", Percentile(values, 0.5), ", \"", name,
-                      "_p99_ms\": ", Percentile(values, 0.99));
 }
 
 void MeasureLatency(const std::string& server, const std::string& broker, int count, const std::string& device) {

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
-"""docker-compose.yml brings up a broker that takes and gives a message, is healthy, and does not run as root.
+"""docker-compose.yml brings up a broker that takes and gives a message, and an agent that reaches it. Both are healthy, run
+as nobody of importance, and write to their volumes only.
 
-Needs a Docker engine, docker-compose or docker compose, and debian:bookworm-slim; without an engine it is skipped.
+The agent's image is made of the program that was built already. Needs a Docker engine, docker-compose or docker compose,
+and debian:bookworm-slim; without an engine it is skipped.
 """
+import json
 import os
 import pathlib
 import queue
@@ -10,12 +13,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import paho.mqtt.client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROJECT = f"fleet-compose-test-{os.getpid()}"
+IMAGE = f"{PROJECT}-device"
+BUILD = pathlib.Path(os.environ.get("FLEET_BUILD_DIR", ROOT / "build/release"))
 HEALTHY_WITHIN_S = 60
 SKIPPED = 77  # SKIP_RETURN_CODE of the test in CMake
 
@@ -41,39 +47,68 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Broker:
-    """The compose file as a project of its own. Taken down with its volume, whatever happens in between."""
+class Containers:
+    """The compose file as a project of its own. Taken down with its volumes and the agent's image, whatever happens in
+    between."""
 
     def __init__(self):
         self.port = free_port()
         self.command = ["docker", "compose"] if succeeds("docker", "compose", "version") else ["docker-compose"]
 
     def compose(self, *arguments):
-        environment = dict(os.environ, FLEET_BROKER_PORT=str(self.port), FLEET_BROKER_ADDRESS="127.0.0.1")
-        return output(*self.command, "-p", PROJECT, "-f", str(ROOT / "docker-compose.yml"), *arguments, env=environment)
+        environment = dict(os.environ, FLEET_BROKER_PORT=str(self.port), FLEET_BROKER_ADDRESS="127.0.0.1",
+                           FLEET_DEVICE_IMAGE=IMAGE, FLEET_DEVICE_ID="compose-1")
+        return output(*self.command, "-p", PROJECT, "-f", str(ROOT / "docker-compose.yml"), "--profile", "device",
+                      *arguments, env=environment)
 
     def __enter__(self):
         try:
-            self.compose("up", "-d", "--build")
+            self.compose("up", "-d", "--build", "broker")
         except BaseException:
-            self.compose("down", "-v")
+            self.down()
             raise
         return self
 
     def __exit__(self, failed, *_):
         if failed:
             print(self.compose("logs", "--no-color"))
+        self.down()
+
+    def down(self):
         self.compose("down", "-v")
+        succeeds("docker", "image", "rm", IMAGE)
 
-    def inspect(self, template):
-        return output("docker", "inspect", "-f", template, self.compose("ps", "-q", "broker"))
+    def start_device(self):
+        """With the program that was built already, for it takes long to build one in a container."""
+        with tempfile.TemporaryDirectory() as directory:
+            context = pathlib.Path(directory)
+            shutil.copy(BUILD / "bin" / "fleet-device", context)
+            (context / "tools").mkdir()
+            shutil.copy(ROOT / "tools" / "packages.txt", context / "tools")
+            output("docker", "build", "-q", "-t", IMAGE, "-f", str(ROOT / "device" / "Dockerfile"), "--build-arg",
+                   "PREBUILT=fleet-device", directory)
+        self.compose("up", "-d", "--no-build", "fleet-device")
 
+    def inspect(self, service, template):
+        return output("docker", "inspect", "-f", template, self.compose("ps", "-q", service))
 
-def wait_until_healthy(broker):
-    deadline = time.monotonic() + HEALTHY_WITHIN_S
-    while (health := broker.inspect("{{.State.Health.Status}}")) != "healthy":
-        assert time.monotonic() < deadline, f"the broker is {health} after {HEALTHY_WITHIN_S} s"
-        time.sleep(0.2)
+    def wait_until_healthy(self, service):
+        deadline = time.monotonic() + HEALTHY_WITHIN_S
+        while (health := self.inspect(service, "{{.State.Health.Status}}")) != "healthy":
+            assert time.monotonic() < deadline, f"{service} is {health} after {HEALTHY_WITHIN_S} s"
+            time.sleep(0.2)
+
+    def check_user(self, service):
+        user = self.compose("exec", "-T", service, "id", "-u")
+        assert user != "0", f"the container of {service} runs as root"
+        owner = output("docker", "exec", self.compose("ps", "-q", service), "stat", "-c", "%u", "/proc/1")
+        assert owner == user, f"the process of {service} runs as user {owner}, its container as {user}"
+
+    def check_locks(self, service):
+        for template, wanted in (("{{.HostConfig.RestartPolicy.Name}}", "unless-stopped"),
+                                 ("{{.HostConfig.ReadonlyRootfs}}", "true"), ("{{.HostConfig.CapDrop}}", "[ALL]"),
+                                 ("{{.HostConfig.SecurityOpt}}", "[no-new-privileges:true]")):
+            assert self.inspect(service, template) == wanted, f"{template} of {service}"
 
 
 def new_client(name):
@@ -82,40 +117,63 @@ def new_client(name):
     return paho.mqtt.client.Client(*([versions.VERSION1] if versions else []), client_id=name)
 
 
-def round_trip(port):
-    """Subscribes, publishes once subscribed, and returns what arrives."""
-    arrived = queue.Queue()
-    client = new_client("compose-test")
-    client.on_connect = lambda *_: client.subscribe("rpi/compose-test/event", qos=1)
-    client.on_subscribe = lambda *_: client.publish("rpi/compose-test/event", b"\x00through\xff", qos=1)
-    client.on_message = lambda _client, _data, message: arrived.put((message.topic, message.payload))
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    try:
-        return arrived.get(timeout=10)
-    finally:
-        client.disconnect()
-        client.loop_stop()
+class Client:
+    """What arrives of a topic, once it is subscribed to."""
+
+    def __init__(self, port, topic, first_message=None):
+        self.arrived = queue.Queue()
+        self.client = new_client("compose-test")
+        self.client.on_connect = lambda *_: self.client.subscribe(topic, qos=1)
+        if first_message is not None:
+            self.client.on_subscribe = lambda *_: self.client.publish(topic, first_message, qos=1)
+        self.client.on_message = lambda _client, _data, message: self.arrived.put((message.topic, message.payload))
+        self.client.connect("127.0.0.1", port)
+
+    def __enter__(self):
+        self.client.loop_start()
+        return self.arrived
+
+    def __exit__(self, *_):
+        self.client.disconnect()
+        self.client.loop_stop()
 
 
-def test(broker):
-    wait_until_healthy(broker)
-    assert round_trip(broker.port) == ("rpi/compose-test/event", b"\x00through\xff")
-    user = broker.compose("exec", "-T", "broker", "id", "-u")
-    assert user != "0", "the broker's container runs as root"
-    owner = output("docker", "exec", broker.compose("ps", "-q", "broker"), "stat", "-c", "%u", "/proc/1")
-    assert owner == user, f"the broker's process runs as user {owner}, its container as {user}"
-    address = broker.inspect('{{(index (index .NetworkSettings.Ports "1883/tcp") 0).HostIp}}')
+def test_broker(containers):
+    containers.wait_until_healthy("broker")
+    with Client(containers.port, "rpi/compose-test/event", b"\x00through\xff") as arrived:
+        assert arrived.get(timeout=10) == ("rpi/compose-test/event", b"\x00through\xff")
+    containers.check_user("broker")
+    containers.check_locks("broker")
+    address = containers.inspect("broker", '{{(index (index .NetworkSettings.Ports "1883/tcp") 0).HostIp}}')
     assert address == "127.0.0.1", f"published on {address}"
-    assert broker.inspect("{{.HostConfig.RestartPolicy.Name}}") == "unless-stopped"
+
+
+def test_device(containers):
+    containers.start_device()
+    with Client(containers.port, "rpi/compose-1/heartbeat") as arrived:
+        assert arrived.get(timeout=HEALTHY_WITHIN_S)
+    containers.wait_until_healthy("fleet-device")
+    containers.check_user("fleet-device")
+    containers.check_locks("fleet-device")
+    health = json.loads(containers.compose("exec", "-T", "fleet-device", "curl", "-s", "http://127.0.0.1:8081/health"))
+    assert (health["device_id"], health["epoch"], health["spool"]["state"]) == ("compose-1", 1, "works"), health
+    # What it must not lose is in the volume, which a new container takes over.
+    containers.compose("up", "-d", "--no-build", "--force-recreate", "fleet-device")
+    containers.wait_until_healthy("fleet-device")
+    health = json.loads(containers.compose("exec", "-T", "fleet-device", "curl", "-s", "http://127.0.0.1:8081/health"))
+    assert health["epoch"] == 2, health
+    containers.compose("stop", "-t", "5", "fleet-device")
+    code = output("docker", "inspect", "-f", "{{.State.ExitCode}}", containers.compose("ps", "-aq", "fleet-device"))
+    assert code == "0", f"it ended with {code} after SIGTERM"
 
 
 def main():
     if not shutil.which("docker") or not succeeds("docker", "info"):
         print("skipped: no Docker engine")
         return SKIPPED
-    with Broker() as broker:
-        test(broker)
+    with Containers() as containers:
+        test_broker(containers)
+        test_device(containers)
     return 0
 
 
