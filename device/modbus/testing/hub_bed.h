@@ -73,6 +73,12 @@ class HubBed {
     return std::nullopt;
   }
 
+  bool Cancel(uint64_t id) {
+    const bool cancelled = hub.Cancel(CommandId{id}, effects);
+    Take();
+    return cancelled;
+  }
+
   // What a bus does is answered in the order in which it began, unless a test wants it otherwise.
   std::variant<ModbusReply, WebReply> Silence() { return ModbusReply{.outcome = ModbusReply::Outcome::kNoAnswer}; }
   std::variant<ModbusReply, WebReply> Refusal(uint8_t exception) {
