@@ -190,6 +190,7 @@ SecurityCounts Agent::security_counts() const {
 void Agent::Flush(Now now, Effects& effects) {
   if (link_up_) gateway_.Goodbye(effects);
   if (can_) can_->Stop(effects.can);
+  if (modbus_) modbus_->Stop(now, effects.modbus);
   TakeBuses(now, effects);
   const size_t from = effects.publish.size();
   outbox_.Flush(now, effects);

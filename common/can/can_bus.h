@@ -12,9 +12,9 @@
 
 namespace fleet {
 
-// Since the bus was opened. Frames are counted where they are lost, and only there.
 inline constexpr char kNotOpenedYet[] = "it has not been opened yet";  // the problem of every bus at first
 
+// Since the bus was opened. Frames are counted where they are lost, and only there.
 struct CanBusReport {
   bool up = false;
   std::string problem;        // while it is not up: why, for people

@@ -257,7 +257,7 @@ void ModbusHub::Begin(uint64_t number, ModbusTask& task, ModbusEffects& effects)
 
 void ModbusHub::Hear(const ModbusDone& done, Now now, ModbusEffects& effects) {
   const auto found = tasks_.find(done.number);
-  if (found == tasks_.end()) return;
+  if (found == tasks_.end()) return HearLate(done, now, effects);
   ModbusTask& task = found->second;
   if (!task.is_for_state()) {
     buses_[task.bus].line.End();
@@ -270,6 +270,11 @@ void ModbusHub::Hear(const ModbusDone& done, Now now, ModbusEffects& effects) {
     tasks_.erase(found);
     End(ended, result, now, effects);
   }
+  Pump(done.bus, now, effects);
+}
+
+void ModbusHub::HearLate(const ModbusDone& done, Now now, ModbusEffects& effects) {
+  buses_[done.bus].line.End();
   Pump(done.bus, now, effects);
 }
 
@@ -322,23 +327,44 @@ MonoTime ModbusHub::NextDue() const {
 void ModbusHub::ExpireWaiting(Now now, ModbusEffects& effects) {
   if (now.mono < expiry_due_) return;
   expiry_due_ = MonoTime::Max();
-  std::vector<uint64_t> expired;
-  for (const auto& [number, task] : tasks_) {
-    if (task.has_begun) continue;
-    if (now.mono >= task.not_after) {
-      expired.push_back(number);
-    } else {
-      expiry_due_ = std::min(expiry_due_, task.not_after);
-    }
-  }
-  std::ranges::sort(expired);
-  for (const uint64_t number : expired) {
-    const auto found = tasks_.find(number);
-    const ModbusTask task = std::move(found->second);
-    tasks_.erase(found);
-    buses_[task.bus].line.Remove(number);
+  const auto is_over = [&](const ModbusTask& task) {
+    if (task.has_begun) return false;
+    if (now.mono < task.not_after) expiry_due_ = std::min(expiry_due_, task.not_after);
+    return now.mono >= task.not_after;
+  };
+  for (const uint64_t number : NumbersOf(is_over)) {
+    const ModbusTask task = TakeOut(number);
     End(task, *MayBegin(task, now.mono), now, effects);
   }
+}
+
+void ModbusHub::Stop(Now now, ModbusEffects& effects) {
+  const auto is_asked_in_json = [](const ModbusTask& task) { return std::holds_alternative<AskedInJson>(task.origin); };
+  for (const uint64_t number : NumbersOf(is_asked_in_json)) {
+    const ModbusTask task = TakeOut(number);
+    const bool may_be_done = task.has_begun && IsWrite(task.request.function);
+    const char* const message = may_be_done ? "the agent is being stopped; it may have been written all the same"
+                                            : "the agent is being stopped";
+    End(task, ModbusFailure{"stopping", message}, now, effects);
+  }
+}
+
+template <typename Chosen>
+std::vector<uint64_t> ModbusHub::NumbersOf(Chosen chosen) const {
+  std::vector<uint64_t> numbers;
+  for (const auto& [number, task] : tasks_) {
+    if (chosen(task)) numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+ModbusTask ModbusHub::TakeOut(uint64_t number) {
+  const auto found = tasks_.find(number);
+  ModbusTask task = std::move(found->second);
+  tasks_.erase(found);
+  buses_[task.bus].line.Remove(number);
+  return task;
 }
 
 void ModbusHub::StartPolls(Now now, ModbusEffects& effects) {

@@ -91,6 +91,8 @@ class ModbusHub {
   void Resume(ModbusEffects& effects);
   // The link did not take this answer.
   void Refuse(Publication response);
+  // Before a clean stop: who asked in JSON is told that there will be no answer. Commands are told by the next life.
+  void Stop(Now now, ModbusEffects& effects);
   void Tick(Now now, ModbusEffects& effects);
   MonoTime NextDue() const;  // may be too early
 
@@ -127,6 +129,8 @@ class ModbusHub {
   std::optional<ModbusFailure> MayBegin(const ModbusTask& task, MonoTime now) const;
   void Begin(uint64_t number, ModbusTask& task, ModbusEffects& effects);
   void HearHealth(const ModbusTask& task, const ModbusDone& done, MonoTime now, ModbusEffects& effects);
+  // Of a task that was ended without it: its place on the bus is free now.
+  void HearLate(const ModbusDone& done, Now now, ModbusEffects& effects);
   bool GoesOn(uint64_t number, ModbusTask& task, const ModbusResult& result);
 
   // The end of a task, whose answer goes to who asked.
@@ -148,6 +152,10 @@ class ModbusHub {
   void ReportState(Now now, ModbusEffects& effects);
   void SayState(std::string state, ModbusEffects& effects) const;
   GatewayFacts Facts(MonoTime now) const;
+  // Numbers of the tasks that are `chosen`, in their order.
+  template <typename Chosen>
+  std::vector<uint64_t> NumbersOf(Chosen chosen) const;
+  ModbusTask TakeOut(uint64_t number);
   // Takes back what has not begun and is `chosen`; returns how many.
   template <typename Chosen>
   size_t TakeBack(Chosen chosen, absl::string_view reason, ModbusEffects& effects);

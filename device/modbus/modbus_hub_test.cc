@@ -364,5 +364,19 @@ TEST(ModbusHub, AnswersWaitForALinkThatIsDownAndTheOldestGoFirst) {
   EXPECT_THAT(again.responses, SizeIs(1));
 }
 
+TEST(ModbusHub, CleanStopAnswersWhatIsOpen) {
+  HubBed bed;
+  bed.AskToWrite("meter", 100, 1);
+  bed.AskToRead("meter");
+  bed.Command(5, R"({"function_code":3,"device_id":"meter","address":1})");
+  bed.Stop();
+  ASSERT_THAT(bed.responses, SizeIs(2));
+  EXPECT_THAT(bed.responses[0].payload, HasSubstr("may have been written"));
+  EXPECT_THAT(bed.response(), HasSubstr("stopping"));
+  EXPECT_EQ(bed.Steps(), "");
+  bed.ReplyWords({});  // too late for anybody, and the line goes on
+  EXPECT_THAT(bed.on_bus, SizeIs(1));
+}
+
 }  // namespace
 }  // namespace fleet::device

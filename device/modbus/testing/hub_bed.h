@@ -73,6 +73,10 @@ class HubBed {
     return std::nullopt;
   }
 
+  void Stop() {
+    hub.Stop(clock, effects);
+    Take();
+  }
   bool Cancel(uint64_t id) {
     const bool cancelled = hub.Cancel(CommandId{id}, effects);
     Take();
