@@ -4,6 +4,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -22,12 +23,15 @@ bool IsBrokerUrl(absl::string_view url) {
   const bool in_brackets = host.front() == '[' && host.back() == ']';
   uint32_t port = 0;
   return absl::SimpleAtoi(url.substr(colon + 1), &port) && port >= 1 && port <= 65535 &&
-         (in_brackets || host.find_first_of(":/[] ") == absl::string_view::npos);
+         (in_brackets || host.find_first_of(":/[]@ ") == absl::string_view::npos);
 }
 
 }  // namespace
 
 absl::StatusOr<LinkOptions> ToLinkOptions(const v1::BrokerConfig& broker) {
+  if (absl::StrContains(broker.url(), '@')) {  // and is not repeated, for it may have a password
+    return absl::InvalidArgumentError("broker.url: user and password belong into broker.username and password_file");
+  }
   if (!IsBrokerUrl(broker.url())) {
     return absl::InvalidArgumentError(absl::StrCat("broker.url: '", broker.url(), "' is not tcp://HOST:PORT"));
   }

@@ -66,5 +66,14 @@ TEST(BrokerOptions, APasswordFileWithoutAPasswordIsRefusedByKeyAndPath) {
   }
 }
 
+TEST(BrokerOptions, UserInTheAddressIsRefusedAndNotRepeated) {
+  v1::BrokerConfig config = Defaults();
+  config.set_url("tcp://van:hunter2@10.0.0.1:1884");
+  const absl::Status status = ToLinkOptions(config).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(testing::HasSubstr("broker.username"), testing::Not(testing::HasSubstr("hunter2"))));
+}
+
 }  // namespace
 }  // namespace fleet

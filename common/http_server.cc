@@ -34,6 +34,7 @@ constexpr int kBacklog = 128;
 constexpr int kFirstByteSeconds = 1;
 constexpr int kPauseSeconds = 2;
 constexpr size_t kMaxWaitingConnections = 64;
+constexpr size_t kMaxPathBytes = 512;                            // the library's patterns recurse on each character
 constexpr absl::Duration kStreamTick = absl::Milliseconds(250);  // how soon a stream sees Stop
 
 // Threads for connections, made when there is work and no idle one, at most `max_threads`. When kMaxWaitingConnections
@@ -197,6 +198,8 @@ int HttpStatus(absl::StatusCode code) {
       return 400;
     case absl::StatusCode::kUnauthenticated:
       return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kAlreadyExists:
@@ -267,7 +270,7 @@ class LibraryHttpServer : public HttpServer {
     library_.set_read_timeout(kPauseSeconds);
     library_.set_write_timeout(kPauseSeconds);
     library_.set_payload_max_length(options_.max_body_bytes);
-    TakeBodiesThatAreNotThere();
+    AdmitRequests();
     AnswerErrors();
   }
   ~LibraryHttpServer() override { LibraryHttpServer::Stop(); }
@@ -349,15 +352,43 @@ class LibraryHttpServer : public HttpServer {
     return absl::OkStatus();
   }
 
-  // A request that names no length has no body (RFC 9112, section 6.3); the library would wait for the connection's
-  // end.
-  void TakeBodiesThatAreNotThere() {
-    library_.set_pre_routing_handler([](const httplib::Request& request, httplib::Response&) {
-      if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) {
-        const_cast<httplib::Request&>(request).set_header("Content-Length", "0");
-      }
-      return httplib::Server::HandlerResponse::Unhandled;
+  // Before a body is read: only what the library bounds gets further.
+  void AdmitRequests() {
+    library_.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      Plainly(const_cast<httplib::Request&>(request));
+      const std::optional<Refusal> refusal = RefusalOf(request);
+      if (!refusal) return httplib::Server::HandlerResponse::Unhandled;
+      ToLibrary(ErrorResponse(refusal->status), response);
+      response.status = refusal->http_status;
+      return httplib::Server::HandlerResponse::Handled;
     });
+  }
+
+  // Takes out what makes the library do more with a request than we want.
+  static void Plainly(httplib::Request& request) {
+    request.ranges.clear();                     // a page repeated a thousand times
+    request.headers.erase("Content-Encoding");  // a body that grows when it is unpacked
+    request.headers.erase("Content-Type");      // forms have bounds of their own, and parts instead of a body
+    // A request that names no length has no body (RFC 9112, section 6.3); the library would wait for the connection's
+    // end.
+    if (!request.has_header("Content-Length")) request.set_header("Content-Length", "0");
+  }
+
+  struct Refusal {
+    int http_status;
+    absl::Status status;
+  };
+  static std::optional<Refusal> RefusalOf(const httplib::Request& request) {
+    if (request.path.size() > kMaxPathBytes) return Refusal{414, absl::InvalidArgumentError("the path is too long")};
+    if (request.has_header("Transfer-Encoding")) {
+      return Refusal{411, absl::InvalidArgumentError("a body needs a Content-Length here, not a Transfer-Encoding")};
+    }
+    // A page of somebody else in an operator's browser must not command a fleet.
+    const std::string origin = request.get_header_value("Origin");
+    const std::string host = request.get_header_value("Host");
+    const bool is_own = origin == absl::StrCat("http://", host) || origin == absl::StrCat("https://", host);  // a proxy
+    if (origin.empty() || is_own) return std::nullopt;
+    return Refusal{403, absl::PermissionDeniedError("pages of another origin may not ask here")};
   }
 
   void AnswerErrors() {

@@ -43,7 +43,7 @@ absl::Status FromJson(absl::string_view json, google::protobuf::Message& message
 HttpResponse JsonResponse(const google::protobuf::Message& message);
 // {"code","message"} with the HTTP status that fits the code: kInvalidArgument 400, kNotFound 404, kUnavailable 503,
 // kResourceExhausted 429, kOutOfRange 413, kDeadlineExceeded 504, kAlreadyExists and kFailedPrecondition 409,
-// kUnauthenticated 401, others 500.
+// kUnauthenticated 401, kPermissionDenied 403, others 500.
 HttpResponse ErrorResponse(const absl::Status& status);
 
 // Where a live stream takes its events from. Next blocks up to `timeout`.
@@ -70,7 +70,8 @@ struct HttpOptions {
 };
 
 // Handlers run on the server's threads, several at once. Routes are added before Start. A connection serves one
-// request; threads are made when there is work for them.
+// request; threads are made when there is work for them. A body has to name its length, and is taken as it is, whatever
+// its type; a browser's page of another origin gets 403.
 class HttpServer {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;

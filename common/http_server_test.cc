@@ -103,6 +103,61 @@ TEST(HttpServer, ARequestThatNamesNoLengthHasNoBody) {
   EXPECT_EQ(connection.ReadAnswer().body, "[]");
 }
 
+// A status, and what came of it.
+std::string AnswerTo(int port, const std::string& bytes) {
+  HttpConnection connection(port);
+  connection.Send(bytes);
+  const HttpProbeResult result = connection.ReadAnswer();
+  return absl::StrCat(result.status, " ", result.body);
+}
+
+TEST(HttpServer, OnlyABodyOfANamedLengthIsTakenAndAsItIs) {
+  auto server = BindOrDie({.listen = kAnyPort, .max_body_bytes = 20'000});
+  server->Post("/x",
+               [](const HttpRequest& request) { return HttpResponse{.body = absl::StrCat(request.body.size())}; });
+  server->Start();
+  EXPECT_THAT(AnswerTo(server->port(), "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+              HasSubstr("411 "));
+  EXPECT_EQ(AnswerTo(server->port(), "POST /x HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
+            "200 3");
+  const std::string form = absl::StrCat("POST /x HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+                                        "Content-Length: 20000\r\n\r\n", std::string(20'000, 'a'));
+  EXPECT_EQ(AnswerTo(server->port(), form), "200 20000") << "what curl -d calls itself";
+  EXPECT_EQ(AnswerTo(server->port(),
+                     "POST /x HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                     "Content-Length: 3\r\n\r\nabc"),
+            "200 3");
+}
+
+TEST(HttpServer, RangesAreNotAskedFor) {
+  auto server = BindOrDie({.listen = kAnyPort});
+  server->Get("/x", [](const HttpRequest&) { return HttpResponse{.body = "abc"}; });
+  server->Start();
+  EXPECT_EQ(AnswerTo(server->port(), "GET /x HTTP/1.1\r\nRange: bytes=0-,0-,0-\r\n\r\n"), "200 abc");
+}
+
+TEST(HttpServer, LongPathReachesNoPattern) {
+  auto server = BindOrDie({.listen = kAnyPort});
+  server->Get("/x/([^/]+)", [](const HttpRequest&) { return HttpResponse{.body = "abc"}; });
+  server->Start();
+  EXPECT_EQ(Fetch(server->port(), "GET", absl::StrCat("/x/", std::string(500, 'a'))).status, 200);
+  EXPECT_EQ(Fetch(server->port(), "GET", absl::StrCat("/x/", std::string(600, 'a'))).status, 414);
+}
+
+TEST(HttpServer, PagesOfAnotherOriginAreRefused) {
+  auto server = BindOrDie({.listen = kAnyPort});
+  server->Post("/x", [](const HttpRequest&) { return HttpResponse{.body = "done"}; });
+  server->Start();
+  const auto from = [&](const std::string& origin) {
+    return AnswerTo(server->port(), absl::StrCat("POST /x HTTP/1.1\r\nHost: fleet:8080\r\n", origin, "\r\n"));
+  };
+  EXPECT_EQ(from(""), "200 done");
+  EXPECT_EQ(from("Origin: http://fleet:8080\r\n"), "200 done");
+  EXPECT_EQ(from("Origin: https://fleet:8080\r\n"), "200 done") << "behind a proxy";
+  EXPECT_THAT(from("Origin: http://elsewhere\r\n"), HasSubstr("403 "));
+  EXPECT_THAT(from("Origin: null\r\n"), HasSubstr("403 "));
+}
+
 TEST(HttpServer, UnknownPathIs404InJson) {
   auto server = BindOrDie({.listen = kAnyPort});
   server->Get("/known", [](const HttpRequest&) { return HttpResponse{}; });

@@ -32,8 +32,9 @@ std::string Quoted(absl::string_view name) {
 }
 
 absl::StatusOr<int64_t> CheckTime(double unix_ms) {
-  if (!(unix_ms >= 0 && unix_ms <= kMaxUnixMs)) {
-    return absl::InvalidArgumentError("field 'timestamp' is no time from 1970 to 9999");
+  // 0 is what a program says that has no clock; to us it would mean now.
+  if (!(unix_ms >= 1 && unix_ms <= kMaxUnixMs)) {
+    return absl::InvalidArgumentError("field 'timestamp' is no time from 1970 to 9999; leave it out for now");
   }
   return static_cast<int64_t>(std::round(unix_ms));
 }

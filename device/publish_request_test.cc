@@ -75,7 +75,7 @@ TEST(PublishRequest, OnlyAtTheTopIsATimestampATime) {
 }
 
 TEST(PublishRequest, WhatIsNoTimeIsRefused) {
-  for (const char* timestamp : {"-1", "1e300", "253402300800000", R"("yesterday")", R"("infinite-future")", "null",
+  for (const char* timestamp : {"-1", "0", "1e300", "253402300800000", R"("yesterday")", R"("infinite-future")", "null",
                                 "true", "{}", R"({"a":1})", R"("1969-12-31T23:59:59Z")", R"("")"}) {
     const std::string error = ErrorOf(absl::StrCat(R"({"a/b":1,"timestamp":)", timestamp, "}"));
     EXPECT_THAT(error, HasSubstr("'timestamp'")) << timestamp;

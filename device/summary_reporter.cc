@@ -5,7 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "common/json_text.h"
 #include "common/topics.h"
 #include "device/signals/signal_text.h"
 
@@ -13,11 +13,6 @@ namespace fleet::device {
 namespace {
 
 constexpr size_t kMaxEndBytes = 40;  // "},"omitted":18446744073709551615}"
-
-// Of words, which are UTF-8 without control characters.
-std::string JsonText(absl::string_view text) {
-  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
-}
 
 std::string Tenths(absl::Duration time) {
   return SignalText(std::max(absl::ToDoubleSeconds(time), 0.0), 1, {});
@@ -28,11 +23,11 @@ std::string EntryOf(const CurrentSignal& signal, MonoTime now) {
   if (std::isfinite(signal.value)) {
     value = SignalText(signal.value, -1, {});
   } else if (signal.is_word) {
-    value = JsonText(signal.text);
+    value = JsonString(signal.text);
   }
   const bool has_both = std::isfinite(signal.value) && signal.is_word;
-  return absl::StrCat(JsonText(signal.name), ":{\"value\":", value, has_both ? ",\"text\":" : "",
-                      has_both ? JsonText(signal.text) : "", ",\"age_s\":", Tenths(now - signal.heard_at), "}");
+  return absl::StrCat(JsonString(signal.name), ":{\"value\":", value, has_both ? ",\"text\":" : "",
+                      has_both ? JsonString(signal.text) : "", ",\"age_s\":", Tenths(now - signal.heard_at), "}");
 }
 
 }  // namespace
