@@ -152,7 +152,9 @@ absl::StatusOr<HttpAnswer> HttpClient::Get(const std::string& target, absl::Dura
     return absl::OutOfRangeError(absl::StrCat(where_, ": the answer is longer than ", kMaxBodyBytes, " bytes"));
   }
   if (clock.Read().mono >= deadline) return absl::DeadlineExceededError(absl::StrCat(where_, ": no answer in time"));
-  return absl::UnavailableError(absl::StrCat(where_, ": ", Reason(error)));
+  const bool no_connection = error == httplib::Error::Connection || error == httplib::Error::ConnectionTimeout;
+  return absl::Status(no_connection ? absl::StatusCode::kUnavailable : absl::StatusCode::kDataLoss,
+                      absl::StrCat(where_, ": ", Reason(error)));
 }
 
 void HttpClient::Interrupt() {

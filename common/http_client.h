@@ -25,8 +25,9 @@ class HttpClient {
   HttpClient(std::string host, int port);
 
   // `target`: path and query, encoded. `timeout` is for all of it, however slowly the answer drips. kDeadlineExceeded:
-  // it was over; kUnavailable: no such host, no connection, no HTTP, or closed before the end; kOutOfRange: the body is
-  // longer than kMaxBodyBytes; kCancelled: interrupted; kInvalidArgument: `target` is none. Each with words for people.
+  // it was over; kUnavailable: no such host or no connection; kDataLoss: closed before the end, or no HTTP;
+  // kOutOfRange: the body is longer than kMaxBodyBytes; kCancelled: interrupted; kInvalidArgument: `target` is none.
+  // Each with words for people.
   absl::StatusOr<HttpAnswer> Get(const std::string& target, absl::Duration timeout);
 
   void Interrupt();  // any thread. The request that runs ends soon, and all that follow at once.

@@ -92,13 +92,13 @@ TEST(HttpClient, UnderstandsEveryWayToEndABody) {
   EXPECT_EQ(AnswerOf("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n").value().status, 500);
 }
 
-TEST(HttpClient, WhatIsNoWholeAnswerIsUnavailable) {
+TEST(HttpClient, WhatIsNoWholeAnswerIsDataLoss) {
   for (const char* bytes :
        {"", "garbage", "garbage\r\n\r\n", "HTTP/1.1", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"}) {
     const absl::Status status = AnswerOf(bytes).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << bytes << ": " << status;
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << bytes << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:"));
   }
 }

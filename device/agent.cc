@@ -129,7 +129,7 @@ void Agent::Handle(const Input& input, Now now, Effects& effects) {
 
 void Agent::TakeTurn(Now now, Effects& effects) {
   const size_t published = effects.publish.size();
-  const bool works = was_refused_ || now.mono >= std::min(work_due_, fail_safe_.NextDue());
+  const bool works = was_refused_ || texts_are_due_ || now.mono >= std::min(work_due_, fail_safe_.NextDue());
   if (works) Work(now, effects);
   if (link_up_) {
     heartbeat_.Tick(now, effects);
@@ -191,6 +191,7 @@ void Agent::Flush(Now now, Effects& effects) {
   if (link_up_) gateway_.Goodbye(effects);
   if (can_) can_->Stop(effects.can);
   if (modbus_) modbus_->Stop(now, effects.modbus);
+  if (modbus_ && link_up_) modbus_->Resume(effects.modbus);
   TakeBuses(now, effects);
   const size_t from = effects.publish.size();
   outbox_.Flush(now, effects);
@@ -367,7 +368,9 @@ void Agent::ReportUpdates(Effects& effects) {
   while (link_up_ && !waiting_.empty()) {
     v1::CommandReport report;
     report.set_epoch(status_.epoch());
-    for (size_t i = 0; i < kMaxUpdatesPerReport && !waiting_.empty(); ++i) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < kMaxUpdatesPerReport && bytes < kMaxPayloadBytes / 2 && !waiting_.empty(); ++i) {
+      bytes += waiting_.front().ByteSizeLong();
       *report.add_updates() = std::move(waiting_.front());
       waiting_.pop_front();
     }

@@ -65,7 +65,7 @@ absl::Duration PeriodOf(double rate_hz);
 class Agent {
  public:
   static constexpr size_t kMaxWaitingUpdates = 1000;
-  static constexpr size_t kMaxUpdatesPerReport = 100;  // so that a report stays far below kMaxPayloadBytes
+  static constexpr size_t kMaxUpdatesPerReport = 100;  // and half of kMaxPayloadBytes
   static constexpr size_t kMaxEntities = 256;
 
   struct Counters {

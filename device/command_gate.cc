@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/codec.h"
+#include "common/modbus/modbus_json.h"
 
 namespace fleet::device {
 namespace {
@@ -219,8 +220,10 @@ std::optional<Refusal> CommandGate::CheckModbus(MonoTime now) {
 }
 
 std::optional<Refusal> CommandGate::CheckBarriers(const CommandMemory& memory) const {
-  // A cancel that comes late does no harm: it takes back only what has a lower id than its own. A tap moves nothing.
-  if (command_.has_cancel() || command_.has_can_tap()) return std::nullopt;
+  // A cancel that comes late does no harm: it takes back only what has a lower id than its own. A tap and a read move
+  // nothing.
+  const bool reads = command_.has_modbus() && !AsksToWrite(command_.modbus().request());
+  if (command_.has_cancel() || command_.has_can_tap() || reads) return std::nullopt;
   if (!command_.has_segment()) {
     if (command_.id() < memory.CancelledBelow(0)) return Refusal::kStopped;
     return std::nullopt;

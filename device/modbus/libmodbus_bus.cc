@@ -55,6 +55,10 @@ ModbusReply Interrupted() {
   return Reply(Outcome::kInterrupted, "interrupted");
 }
 
+ModbusReply TooLate() {
+  return Reply(Outcome::kTooLate, "its time to live was over before it could be sent");
+}
+
 bool IsGood(const ModbusReply& reply) {
   return reply.outcome == Outcome::kDone || reply.outcome == Outcome::kException;
 }
@@ -167,9 +171,16 @@ class LibmodbusBus : public ModbusBus {
   // ---- one exchange
 
   Attempt TryTcp(const ModbusTransaction& transaction, absl::Duration timeout) {
+    if (now() >= transaction.not_after) return {.reply = TooLate()};
     if (const int error = Send(transaction); error != 0) {
       return {.reply = NotConnected(std::strerror(error)), .may_repeat = error == EPIPE || error == ECONNRESET};
     }
+    Attempt attempt = HearTcp(transaction, timeout);
+    attempt.reply.was_sent = true;
+    return attempt;
+  }
+
+  Attempt HearTcp(const ModbusTransaction& transaction, absl::Duration timeout) {
     const MonoTime deadline = now() + timeout;
     switch (interruption_.Wait(fd(), POLLIN, timeout)) {
       case Woken::kRaised:
@@ -180,9 +191,7 @@ class LibmodbusBus : public ModbusBus {
         break;
     }
     if (char first; recv(fd(), &first, 1, MSG_PEEK) <= 0) {
-      return {.reply = NotConnected(IsWrite(transaction.function)
-                                        ? "the connection was closed before an answer; it may have been written"
-                                        : "the connection was closed before an answer"),
+      return {.reply = NotConnected("the connection was closed before an answer"),
               .may_repeat = !IsWrite(transaction.function)};
     }
     std::vector<uint8_t> frame;
@@ -205,12 +214,17 @@ class LibmodbusBus : public ModbusBus {
                   Reply(Outcome::kNoAnswer, absl::StrCat("nobody is unit ", transaction.unit, " of a serial line"))};
     }
     if (ModbusReply problem = WaitForSilence(transaction.unit, timeout); !IsGood(problem)) return {.reply = problem};
+    if (now() >= transaction.not_after) return {.reply = TooLate()};
     if (const int error = Send(transaction); error != 0) {
       return {.reply = NotConnected(std::strerror(error)),
               .may_repeat = error == EIO || error == ENXIO || error == ENODEV};
     }
     const absl::Duration sending = timing_.TimeOf(ModbusRequestBytes(transaction).size() + kCheckSumBytes);
-    if (!is_broadcast) return {.reply = HearSerial(transaction, sending + timeout, timeout)};
+    if (!is_broadcast) {
+      Attempt attempt = {.reply = HearSerial(transaction, sending + timeout, timeout)};
+      attempt.reply.was_sent = true;
+      return attempt;
+    }
     interruption_.Wait(-1, 0, sending);
     timing_.Broadcast(now());
     return {};
@@ -230,8 +244,8 @@ class LibmodbusBus : public ModbusBus {
       }
       char dropped[256];
       const ssize_t count = read(fd(), dropped, sizeof(dropped));
-      if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
-        return NotConnected("the serial line is gone");
+      if (count < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+      if (count <= 0) return NotConnected("the serial line is gone");
       static_cast<uint8_t>(dropped[0]) == unit ? timing_.NoiseOf(unit, now()) : timing_.Noise(now());
       if (now() >= give_up) return Reply(Outcome::kBadAnswer, "the line is never silent: is there another master?");
     }

@@ -171,7 +171,7 @@ TEST_F(LibmodbusTcp, WriteThatMayHaveArrivedIsNotSentAgain) {
   connection.Close();
   const ModbusReply replied = reply.get();
   EXPECT_EQ(replied.outcome, Outcome::kNotConnected);
-  EXPECT_THAT(replied.detail, HasSubstr("may have been written"));
+  EXPECT_TRUE(replied.was_sent);
   EXPECT_FALSE(peer_.HasCaller());
 }
 

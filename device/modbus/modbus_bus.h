@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "common/modbus/modbus_request.h"
 
 namespace fleet::device {
@@ -16,8 +17,9 @@ struct ModbusTransaction {
   uint8_t unit = 1;  // 0: broadcast on a serial line, which has no answer
   ModbusFunction function = ModbusFunction::kReadHoldingRegisters;
   uint16_t address = 0;
-  uint16_t count = 1;           // registers or bits, within the bounds of modbus_request.h
-  std::vector<uint16_t> words;  // of a write: `count` registers, or bits as 0 and 1
+  uint16_t count = 1;                    // registers or bits, within the bounds of modbus_request.h
+  std::vector<uint16_t> words;           // of a write: `count` registers, or bits as 0 and 1
+  MonoTime not_after = MonoTime::Max();  // not sent later, however long it took to connect
 };
 
 struct ModbusReply {
@@ -27,12 +29,14 @@ struct ModbusReply {
     kNoAnswer,      // nothing came in time
     kBadAnswer,     // something that is no answer to this: wrong checksum, unit, function or length, or a part
     kNotConnected,  // the line cannot be opened, the server does not take the connection or has closed it
+    kTooLate,       // not_after was over before it was sent
     kInterrupted,
   };
   Outcome outcome = Outcome::kDone;
   uint8_t exception = 0;  // 1 illegal function, 2 illegal data address, 3 illegal data value, 4 device failure, ...
   std::vector<uint16_t> words;  // of a read that is done: `count` registers, or bits as 0 and 1
   std::string detail;           // for people, unless done
+  bool was_sent = false;        // unless done: a write may have been done all the same
 };
 
 class ModbusBus {

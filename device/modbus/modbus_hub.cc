@@ -1,6 +1,7 @@
 #include "device/modbus/modbus_hub.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,19 @@ namespace fleet::device {
 namespace {
 
 constexpr char kAnyUnit[] = "*";
+constexpr char kNoId[] = "null";  // as JSON
+
+std::optional<ModbusFailure> FailureOf(const absl::Status& judged) {
+  if (judged.ok()) return std::nullopt;
+  return ModbusFailure{absl::IsResourceExhausted(judged) ? "too_soon" : "not_allowed", std::string(judged.message())};
+}
+
+uint64_t ContentOf(const ModbusRequest& write) {
+  const absl::string_view words(reinterpret_cast<const char*>(write.words.data()), 2 * write.words.size());
+  const std::string all =
+      absl::StrCat(write.device_id, " ", static_cast<int>(write.function), " ", write.address, " ", words);
+  return std::hash<std::string>()(all);
+}
 
 std::string AliasTopic(const std::string& alias, absl::string_view rest) {
   return alias.empty() ? "" : absl::StrCat(alias, "/", rest);
@@ -78,8 +92,12 @@ void ModbusHub::Arrive(const Arrived& arrived, Now now, ModbusEffects& effects) 
   }
   if (arrived.retained) return fail({"retained", "the broker had kept this request, so nobody knows how old it is"});
   auto& task = std::get<ModbusTask>(parsed);
+  if (origin.head.id == kNoId) origin.head.id.clear();
   const RecentWrites::Write* known = nullptr;
   if (IsWrite(task.request.function) && !origin.head.id.empty()) known = recent_writes_.Find(origin.head.id, now.mono);
+  if (known != nullptr && known->content != ContentOf(task.request)) {
+    return fail({"duplicate", "another write had this id, less than ten minutes ago"});
+  }
   if (known != nullptr && known->is_over) return Respond(origin, known->response, now, effects);
   if (known != nullptr) return fail({"duplicate", "a write with this id is on its way already"});
   if (const auto failure = JudgePlain(task, origin.head.id, now, effects)) return fail(*failure);
@@ -125,15 +143,13 @@ std::optional<ModbusFailure> ModbusHub::JudgePlain(const ModbusTask& task, const
   if (failure) {
     TellRefused(task, *failure, now.mono, effects);
   } else if (!id.empty()) {
-    recent_writes_.Begin(id, now.mono);
+    recent_writes_.Begin(id, ContentOf(task.request), now.mono);
   }
   return failure;
 }
 
 std::optional<ModbusFailure> ModbusHub::JudgeWrite(const ModbusTask& task, MonoTime now) {
-  const absl::Status status = guard_.Judge(task.unit, task.request, now);
-  if (status.ok()) return std::nullopt;
-  return ModbusFailure{absl::IsResourceExhausted(status) ? "too_soon" : "not_allowed", std::string(status.message())};
+  return FailureOf(guard_.Look(task.unit, task.request, now));
 }
 
 void ModbusHub::TellRefused(const ModbusTask& task, const ModbusFailure& failure, MonoTime now,
@@ -143,8 +159,9 @@ void ModbusHub::TellRefused(const ModbusTask& task, const ModbusFailure& failure
     return;
   }
   tell_refused_at_ = now + kEventPause;
-  std::string detail = absl::StrCat(WriteText(task.request), ": ", failure.code, ": ", failure.message);
-  if (untold_refusals_ > 0) absl::StrAppend(&detail, "; and ", std::exchange(untold_refusals_, 0), " before");
+  const std::string before =
+      untold_refusals_ > 0 ? absl::StrCat("and ", std::exchange(untold_refusals_, 0), " before; ") : "";
+  std::string detail = absl::StrCat(before, failure.code, ": ", WriteText(task.request), ": ", failure.message);
   Tell(v1::EVENT_KIND_MODBUS_REFUSED, task.unit, std::move(detail), effects);
 }
 
@@ -205,9 +222,7 @@ size_t ModbusHub::TakeBack(Chosen chosen, absl::string_view reason, ModbusEffect
 void ModbusHub::Add(ModbusTask task, Now now, ModbusEffects& effects) {
   const size_t bus = task.bus;
   const uint64_t number = ++numbers_;
-  if (task.is_poll()) {
-    buses_[bus].line.Poll(number);
-  } else if (!buses_[bus].line.Ask(number)) {
+  if (!buses_[bus].line.Add(task.kind(), number)) {
     return End(task,
                ModbusFailure{"overloaded", absl::StrCat(ModbusLine::kMaxAsked, " requests wait for this bus already")},
                now, effects);
@@ -220,7 +235,9 @@ void ModbusHub::Add(ModbusTask task, Now now, ModbusEffects& effects) {
 void ModbusHub::Pump(size_t bus, Now now, ModbusEffects& effects) {
   while (const std::optional<uint64_t> number = buses_[bus].line.Take()) {
     const auto found = tasks_.find(*number);
-    if (const auto failure = MayBegin(found->second, now.mono)) {
+    auto failure = MayBegin(found->second, now.mono);
+    if (!failure) failure = TakeFromRate(found->second, now.mono);
+    if (failure) {
       const ModbusTask task = std::move(found->second);
       tasks_.erase(found);
       End(task, *failure, now, effects);
@@ -239,6 +256,11 @@ std::optional<ModbusFailure> ModbusHub::MayBegin(const ModbusTask& task, MonoTim
   const int64_t wait_s = absl::ToInt64Seconds(absl::Ceil(health.next_try() - now, absl::Seconds(1)));
   return ModbusFailure{"set_aside", absl::StrCat("the unit did not answer (", units_[task.unit].problem,
                                                  ") and is asked again in ", std::max<int64_t>(wait_s, 1), " s")};
+}
+
+std::optional<ModbusFailure> ModbusHub::TakeFromRate(const ModbusTask& task, MonoTime now) {
+  const bool writes = !task.is_for_state() && !task.is_read_back && IsWrite(task.request.function);
+  return writes ? FailureOf(guard_.Judge(task.unit, task.request, now)) : std::nullopt;
 }
 
 void ModbusHub::Begin(uint64_t number, ModbusTask& task, ModbusEffects& effects) {

@@ -96,7 +96,7 @@ class ModbusHub {
   void Tick(Now now, ModbusEffects& effects);
   MonoTime NextDue() const;  // may be too early
 
-  // Commands. What may be written is taken from the rate.
+  // Commands. What may be written is taken from the rate when its turn comes.
   std::optional<ModbusFailure> Judge(const v1::ModbusCall& call, MonoTime now);
   // One that was judged. Its steps come as updates, from now on.
   void Run(const ModbusCommand& command, Now now, ModbusEffects& effects);
@@ -127,6 +127,7 @@ class ModbusHub {
   // Gives the bus what it has room for.
   void Pump(size_t bus, Now now, ModbusEffects& effects);
   std::optional<ModbusFailure> MayBegin(const ModbusTask& task, MonoTime now) const;
+  std::optional<ModbusFailure> TakeFromRate(const ModbusTask& task, MonoTime now);
   void Begin(uint64_t number, ModbusTask& task, ModbusEffects& effects);
   void HearHealth(const ModbusTask& task, const ModbusDone& done, MonoTime now, ModbusEffects& effects);
   // Of a task that was ended without it: its place on the bus is free now.

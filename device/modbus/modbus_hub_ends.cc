@@ -12,7 +12,8 @@ namespace {
 
 // Nothing has been sent.
 bool IsUntried(const ModbusFailure& failure) {
-  return failure.code == "overloaded" || failure.code == "set_aside" || failure.code == "expired";
+  return failure.code == "overloaded" || failure.code == "set_aside" || failure.code == "expired" ||
+         failure.code == "too_soon";
 }
 
 v1::CommandUpdate StepOf(CommandId command, v1::CommandState state, absl::string_view reason,
@@ -56,7 +57,8 @@ void ModbusHub::EndFor(const AskedByCommand& origin, const ModbusTask& task, con
   }
   if (failure != nullptr) {
     const auto state = failure->code == "expired" ? v1::COMMAND_STATE_EXPIRED : v1::COMMAND_STATE_FAILED;
-    effects.updates.push_back(StepOf(origin.command, state, failure->code, failure->message));
+    const absl::string_view message = failure->message;
+    effects.updates.push_back(StepOf(origin.command, state, failure->code, message.substr(0, kMaxAnswerBytes)));
     return;
   }
   const std::optional<std::string> answer = FitModbusJson(ResponseOf(task, result), kMaxAnswerBytes);
@@ -137,7 +139,7 @@ void ModbusHub::TellWritten(const ModbusTask& task, absl::string_view who, const
   const auto* failure = std::get_if<ModbusFailure>(&result);
   if (failure == nullptr) ++counters_.writes;
   Tell(v1::EVENT_KIND_MODBUS_WRITTEN, task.unit,
-       absl::StrCat(who, ": ", failure == nullptr ? "done" : failure->code, ": ", WriteText(task.request)), effects);
+       absl::StrCat(failure == nullptr ? "done" : failure->code, ": ", WriteText(task.request), ": ", who), effects);
 }
 
 void ModbusHub::Tell(v1::EventKind kind, size_t unit, std::string detail, ModbusEffects& effects) const {

@@ -152,7 +152,7 @@ TEST(ModbusHub, WriteOnTheListIsDoneToldAndCounted) {
   EXPECT_THAT(bed.response(), HasSubstr(R"("success":true)"));
   ASSERT_EQ(bed.EventsOf(v1::EVENT_KIND_MODBUS_WRITTEN), 1);
   EXPECT_EQ(bed.events[0].name(), "meter");
-  EXPECT_THAT(bed.events[0].detail(), HasSubstr("request 7: done: holding 100 = 170"));
+  EXPECT_THAT(bed.events[0].detail(), HasSubstr("done: holding 100 = hex 00AA: request 7"));
   EXPECT_EQ(bed.hub.counters().writes, 1u);
   EXPECT_EQ(bed.hub.policy_violations(), 0u);
 }
@@ -269,7 +269,7 @@ TEST(ModbusHub, CommandsWriteIsAudited) {
   bed.Command(9, R"({"function_code":6,"device_id":"meter","address":100,"values":3})");
   bed.Reply(bed.Refusal(3));
   EXPECT_EQ(bed.Steps(), "9:RUNNING 9:FAILED=illegal_data_value");
-  EXPECT_EQ(bed.events.back().detail(), "command 9 by anna: illegal_data_value: holding 100 = 3");
+  EXPECT_EQ(bed.events.back().detail(), "illegal_data_value: holding 100 = hex 0003: command 9 by anna");
 }
 
 TEST(ModbusHub, CommandThatIsTakenBackBeforeItsTurnNeverRuns) {
@@ -311,6 +311,7 @@ TEST(ModbusHub, EveryFailureOfTheWebBridgeIsAnAnswer) {
   };
   EXPECT_THAT(answer({.timed_out = true, .detail = "10s are over"}), HasSubstr("timeout"));
   EXPECT_THAT(answer({.detail = "connection refused"}), HasSubstr("not_connected"));
+  EXPECT_THAT(answer({.was_sent = true, .detail = "closed"}), HasSubstr("bridge_failed"));
   EXPECT_THAT(answer({.status = 400, .body = R"({"error":"device X not found"})"}), HasSubstr("device X not found"));
   EXPECT_THAT(answer({.status = 500, .body = "oops"}), HasSubstr("bridge_failed"));
   EXPECT_THAT(answer({.status = 200, .body = "garbage"}), HasSubstr("bridge_failed"));
@@ -376,6 +377,85 @@ TEST(ModbusHub, CleanStopAnswersWhatIsOpen) {
   EXPECT_EQ(bed.Steps(), "");
   bed.ReplyWords({});  // too late for anybody, and the line goes on
   EXPECT_THAT(bed.on_bus, SizeIs(1));
+}
+
+TEST(ModbusHub, IdThatIsNullIsNone) {
+  HubBed bed;
+  for (int value = 1; value <= 2; ++value) {
+    bed.AskToWrite("meter", 100, value, R"(,"id":null)");
+    ASSERT_THAT(bed.on_bus, SizeIs(1)) << value;
+    bed.ReplyWords({});
+    bed.Pass(absl::Seconds(1));
+  }
+}
+
+TEST(ModbusHub, OtherWriteWithAKnownIdIsRefusedAndNotTakenForTheFirst) {
+  HubBed bed;
+  bed.AskToWrite("meter", 100, 1, R"(,"id":1)");
+  bed.ReplyWords({});
+  bed.Pass(absl::Seconds(1));
+  bed.AskToWrite("meter", 100, 2, R"(,"id":1)");
+  EXPECT_THAT(bed.response(), HasSubstr("duplicate"));
+  EXPECT_THAT(bed.response(), HasSubstr("another write"));
+}
+
+TEST(ModbusHub, UnitThatItsGatewayCannotReachIsSetAsideToo) {
+  HubBed bed;
+  for (int i = 0; i < UnitHealth::kFailures; ++i) {
+    bed.AskToRead("plc");
+    bed.Reply(bed.Refusal(11));
+    EXPECT_THAT(bed.TakeResponse(), HasSubstr("gateway_target"));
+  }
+  EXPECT_TRUE(bed.hub.unit(3).health.is_set_aside());
+}
+
+TEST(ModbusHub, RateCountsWhenAWriteGoesOutAndNotWhenItIsAccepted) {
+  HubBed bed;
+  bed.AskToRead("meter");
+  bed.AskToWrite("meter", 100, 1);
+  bed.AskToWrite("meter", 101, 2);  // both may wait, and only one may go
+  bed.ReplyWords({1});
+  bed.ReplyWords({});
+  EXPECT_THAT(bed.response(), HasSubstr("too_soon"));
+  bed.AskToWrite("meter", 100, 3, R"(,"ttl_ms":1)");
+  EXPECT_THAT(bed.response(), HasSubstr("too_soon"));
+  bed.Pass(absl::Seconds(1));
+  bed.AskToRead("pump");
+  bed.AskToWrite("meter", 100, 4, R"(,"ttl_ms":1)");
+  bed.Pass(absl::Milliseconds(1));
+  EXPECT_THAT(bed.response(), HasSubstr("expired"));
+  bed.AskToWrite("meter", 100, 5);
+  bed.ReplyWords({1});
+  EXPECT_THAT(bed.on_bus, SizeIs(1)) << "what expired took nothing from the rate";
+}
+
+TEST(ModbusHub, CommandsComeBeforePlainRequestsAndHaveRoomOfTheirOwn) {
+  HubBed bed;
+  for (size_t i = 0; i < ModbusLine::kMaxAsked + 1; ++i) bed.AskToRead("meter");
+  bed.Command(7, R"({"function_code":3,"device_id":"fan","address":1})");
+  bed.ReplyWords({1});
+  EXPECT_EQ(bed.transaction().unit, 3);
+}
+
+TEST(ModbusHub, NoDetailOfACommandIsLongerThanItsBound) {
+  ModbusPlan plan = BedPlan();
+  plan.writes.push_back({.unit = 2, .first = 0, .last = 199, .rate_hz = 10, .read_back = true});
+  HubBed bed(plan);
+  std::string values = "1";
+  for (int i = 1; i < 120; ++i) values += ",65535";
+  bed.Command(7, absl::StrCat(R"({"function_code":16,"device_id":"fan","address":0,"values":[)", values, "]}"));
+  bed.ReplyWords({});
+  bed.ReplyWords(std::vector<uint16_t>(120, 1));
+  EXPECT_EQ(bed.updates.back().detail(), "register 1: written was FFFF, and there is 0001 (hex)");
+  EXPECT_LE(bed.events.back().detail().size(), 200u);
+}
+
+TEST(ModbusHub, TimeToLiveGoesWithTheJob) {
+  HubBed bed;
+  bed.AskToWrite("pump", 200, 9, R"(,"ttl_ms":300)");
+  EXPECT_EQ(bed.transaction().not_after - bed.clock.Read().mono, absl::Milliseconds(300));
+  bed.ReplyWords({});
+  EXPECT_EQ(bed.transaction().not_after, MonoTime::Max()) << "what was written is read back, however late";
 }
 
 }  // namespace

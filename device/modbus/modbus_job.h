@@ -18,6 +18,7 @@ struct WebCall {
 struct WebReply {
   int status = 0;          // 0: there was no answer
   bool timed_out = false;  // that is why
+  bool was_sent = false;   // there was a connection, so it may have been done all the same
   std::string body;        // at most 64 KiB
   std::string detail;      // for people, when there was no answer
 };

@@ -89,28 +89,35 @@ TEST(UnitHealth, PausesDoubleUpToTheLongest) {
   EXPECT_TRUE(health.MayPoll(clock.Read().mono));
 }
 
+TEST(UnitHealth, WhatWasOnTheBusAlreadyDoublesNothing) {
+  FakeClock clock;
+  UnitHealth health;
+  for (int i = 0; i < 8; ++i) health.Hear(false, clock.Read().mono);
+  EXPECT_EQ(health.next_try() - clock.Read().mono, UnitHealth::kMinPause);
+}
+
 TEST(RecentWrites, AreKnownForAWhileAndBounded) {
   FakeClock clock;
   RecentWrites writes;
   const auto find = [&](const std::string& id) { return writes.Find(id, clock.Read().mono); };
-  writes.Begin("a", clock.Read().mono);
+  writes.Begin("a", 1, clock.Read().mono);
   ASSERT_NE(find("a"), nullptr);
   EXPECT_FALSE(find("a")->is_over);
   writes.End("a", "done");
   EXPECT_EQ(find("a")->response, "done");
   clock.Advance(RecentWrites::kKeep + absl::Seconds(1));
   EXPECT_EQ(find("a"), nullptr);
-  for (size_t i = 0; i < 2 * RecentWrites::kMax; ++i) writes.Begin(absl::StrCat(i), clock.Read().mono);
+  for (size_t i = 0; i < 2 * RecentWrites::kMax; ++i) writes.Begin(absl::StrCat(i), 1, clock.Read().mono);
   EXPECT_EQ(writes.size(), RecentWrites::kMax);
 }
 
 TEST(RecentWrites, OneThatWasForgottenAndBegunAgainStaysUntilItsOwnTime) {
   FakeClock clock;
   RecentWrites writes;
-  writes.Begin("a", clock.Read().mono);
+  writes.Begin("a", 1, clock.Read().mono);
   writes.Forget("a");
   clock.Advance(RecentWrites::kKeep - absl::Seconds(1));
-  writes.Begin("a", clock.Read().mono);
+  writes.Begin("a", 1, clock.Read().mono);
   clock.Advance(absl::Seconds(2));
   EXPECT_NE(writes.Find("a", clock.Read().mono), nullptr);
 }

@@ -273,9 +273,7 @@ class Planner {
                          .retain = config.retain(),
                          .decimals = DecimalsOf(poll)};
     if (!config.labels().empty()) {
-      if (!config.labels().empty()) {
-        ASSIGN_OR_RETURN(signal.labels, At("labels", ParseLabels(config.labels())));
-      }
+      ASSIGN_OR_RETURN(signal.labels, At("labels", ParseLabels(config.labels())));
     }
     poll.signal = plan_.signals.size();
     plan_.signals.push_back(std::move(signal));

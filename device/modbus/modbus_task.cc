@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/modbus/modbus_json.h"
@@ -13,6 +14,10 @@ namespace {
 
 constexpr char kStateTarget[] = "/api/state";
 constexpr absl::Duration kStateTimeout = absl::Seconds(4);
+
+// Said by a gateway in the name of a unit that it cannot reach.
+constexpr uint8_t kGatewayPath = 10;
+constexpr uint8_t kGatewayTarget = 11;
 
 constexpr char kMaybeWritten[] = "; it may have been written all the same";
 
@@ -43,8 +48,8 @@ ModbusFailure FailureOf(uint8_t exception) {
       {6, "busy", "the unit is busy: try again"},
       {7, "negative_acknowledge", "the unit cannot do this"},
       {8, "memory_parity", "the memory of the unit is damaged"},
-      {10, "gateway_path", "the gateway has no way to this unit: see address and bus of it"},
-      {11, "gateway_target", "the unit behind the gateway does not answer"},
+      {kGatewayPath, "gateway_path", "the gateway has no way to this unit: see address and bus of it"},
+      {kGatewayTarget, "gateway_target", "the unit behind the gateway does not answer"},
   }};
   for (const Meaning& meaning : kMeanings) {
     if (meaning.exception == exception) return {meaning.code, meaning.message};
@@ -62,6 +67,8 @@ ModbusFailure FailureOf(const ModbusReply& reply) {
       return {"bad_answer", absl::StrCat("what came is no answer to this: ", reply.detail)};
     case ModbusReply::Outcome::kNotConnected:
       return {"not_connected", reply.detail};
+    case ModbusReply::Outcome::kTooLate:
+      return {"expired", reply.detail};
     case ModbusReply::Outcome::kInterrupted:
     case ModbusReply::Outcome::kDone:
       break;
@@ -72,17 +79,18 @@ ModbusFailure FailureOf(const ModbusReply& reply) {
 ModbusResult ResultOf(const ModbusTask& task, const ModbusReply& reply) {
   if (reply.outcome == ModbusReply::Outcome::kDone) return ModbusWords{reply.words};
   ModbusFailure failure = FailureOf(reply);
-  const bool may_have_arrived =
-      reply.outcome == ModbusReply::Outcome::kNoAnswer || reply.outcome == ModbusReply::Outcome::kBadAnswer;
-  if (may_have_arrived && IsWrite(task.request.function) && !task.is_read_back) failure.message += kMaybeWritten;
+  const bool is_write = IsWrite(task.request.function) && !task.is_read_back;
+  if (is_write && reply.was_sent && reply.outcome != ModbusReply::Outcome::kException) failure.message += kMaybeWritten;
   return failure;
 }
 
 ModbusResult ResultOf(const ModbusTask& task, const WebReply& reply) {
   if (reply.status == 0) {
-    ModbusFailure failure{reply.timed_out ? "timeout" : "not_connected",
+    ModbusFailure failure{reply.timed_out  ? "timeout"
+                          : reply.was_sent ? "bridge_failed"
+                                           : "not_connected",
                           absl::StrCat("the web bridge does not answer: ", reply.detail)};
-    if (reply.timed_out && IsWrite(task.request.function) && !task.is_read_back) failure.message += kMaybeWritten;
+    if (reply.was_sent && IsWrite(task.request.function) && !task.is_read_back) failure.message += kMaybeWritten;
     return failure;
   }
   if (task.is_for_state()) {
@@ -100,8 +108,18 @@ ModbusResult ResultOf(const ModbusTask& task, const WebReply& reply) {
   return ModbusWords{*std::move(words)};
 }
 
-std::string HexOf(const std::vector<uint16_t>& words) {
-  return absl::StrJoin(words, " ", [](std::string* out, uint16_t word) { absl::StrAppend(out, absl::Hex(word)); });
+std::string HexOf(uint16_t word) {
+  return absl::AsciiStrToUpper(absl::StrCat(absl::Hex(word, absl::kZeroPad4)));
+}
+
+// Names the first one.
+std::string Difference(const ModbusRequest& write, const std::vector<uint16_t>& words) {
+  for (size_t i = 0; i < write.words.size() && i < words.size(); ++i) {
+    if (words[i] == write.words[i]) continue;
+    return absl::StrCat(IsOfBits(write.function) ? "coil " : "register ", write.address + i, ": written was ",
+                        HexOf(write.words[i]), ", and there is ", HexOf(words[i]), " (hex)");
+  }
+  return "another number of registers came back";
 }
 
 }  // namespace
@@ -117,7 +135,8 @@ ModbusJob JobOf(const ModbusTask& task, uint64_t number, const ModbusBusPlan& bu
                                     .function = request.function,
                                     .address = request.address,
                                     .count = request.size,
-                                    .words = request.words},
+                                    .words = request.words,
+                                    .not_after = task.is_read_back ? MonoTime::Max() : task.not_after},
           .timeout = bus.timeout};
 }
 
@@ -127,8 +146,9 @@ ModbusResult ResultOf(const ModbusTask& task, const std::variant<ModbusReply, We
 
 bool IsAnswer(const std::variant<ModbusReply, WebReply>& reply) {
   if (const auto* web = std::get_if<WebReply>(&reply)) return web->status != 0;
-  const ModbusReply::Outcome outcome = std::get<ModbusReply>(reply).outcome;
-  return outcome == ModbusReply::Outcome::kDone || outcome == ModbusReply::Outcome::kException;
+  const auto& modbus = std::get<ModbusReply>(reply);
+  if (modbus.outcome != ModbusReply::Outcome::kException) return modbus.outcome == ModbusReply::Outcome::kDone;
+  return modbus.exception != kGatewayPath && modbus.exception != kGatewayTarget;
 }
 
 ModbusResult ReadBackResult(const ModbusTask& task, const ModbusResult& read) {
@@ -137,8 +157,7 @@ ModbusResult ReadBackResult(const ModbusTask& task, const ModbusResult& read) {
   }
   const std::vector<uint16_t>& words = std::get<ModbusWords>(read).words;
   if (words != task.request.words) {
-    return ModbusFailure{"read_back_differs", absl::StrCat("written was ", HexOf(task.request.words), ", and there is ",
-                                                           HexOf(words), " (registers in hex)")};
+    return ModbusFailure{"read_back_differs", Difference(task.request, words)};
   }
   if (task.written.empty()) return ModbusWords{};
   return ModbusSaid{.response = task.written, .body = ""};
@@ -152,7 +171,14 @@ std::string ResponseOf(const ModbusTask& task, const ModbusResult& result) {
 }
 
 std::string WriteText(const ModbusRequest& write) {
-  return absl::StrCat(IsOfBits(write.function) ? "coil " : "holding ", write.address, " = ", write.values);
+  constexpr size_t kShown = 8;
+  const std::vector<uint16_t> first(
+      write.words.begin(), write.words.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, write.words.size())));
+  const auto to_hex = [](std::string* out, uint16_t word) { absl::StrAppend(out, HexOf(word)); };
+  const std::string more =
+      write.words.size() > kShown ? absl::StrCat(" and ", write.words.size() - kShown, " more") : "";
+  return absl::StrCat(IsOfBits(write.function) ? "coil " : "holding ", write.address, " = hex ",
+                      absl::StrJoin(first, " ", to_hex), more);
 }
 
 }  // namespace fleet::device

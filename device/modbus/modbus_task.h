@@ -11,6 +11,7 @@
 #include "common/ids.h"
 #include "common/modbus/modbus_request.h"
 #include "device/modbus/modbus_job.h"
+#include "device/modbus/modbus_line.h"
 #include "device/modbus/modbus_plan.h"
 
 namespace fleet::device {
@@ -41,6 +42,10 @@ struct ModbusTask {
   std::string written;                   // `response` of a bridge to the write that is read back
 
   bool is_poll() const { return std::holds_alternative<AskedByPoll>(origin); }
+  ModbusLine::Kind kind() const {
+    if (std::holds_alternative<AskedByCommand>(origin)) return ModbusLine::Kind::kCommand;
+    return is_poll() ? ModbusLine::Kind::kPoll : ModbusLine::Kind::kRequest;
+  }
   bool is_for_state() const { return std::holds_alternative<AskedForState>(origin); }
 };
 
@@ -64,7 +69,7 @@ bool IsAnswer(const std::variant<ModbusReply, WebReply>& reply);
 ModbusResult ReadBackResult(const ModbusTask& task, const ModbusResult& read);
 // The object `response` of an answer.
 std::string ResponseOf(const ModbusTask& task, const ModbusResult& result);
-// "holding 33207 = 170", for events and the log.
+// "holding 33207 = hex 00AA", for events: what went to the registers, whatever scale and type it was asked for in.
 std::string WriteText(const ModbusRequest& write);
 
 }  // namespace fleet::device

@@ -33,6 +33,7 @@ class WebWorker : public ModbusPort::Worker {
     absl::StatusOr<HttpAnswer> answer = client_.Get(call->target, job.timeout);
     if (answer.ok()) return WebReply{.status = answer->status, .body = std::move(answer->body)};
     return WebReply{.timed_out = absl::IsDeadlineExceeded(answer.status()),
+                    .was_sent = !absl::IsUnavailable(answer.status()),
                     .detail = std::string(answer.status().message())};
   }
   void Interrupt() override { client_.Interrupt(); }

@@ -10,15 +10,17 @@ const RecentWrites::Write* RecentWrites::Find(absl::string_view id, MonoTime now
   return found == writes_.end() ? nullptr : &found->second.write;
 }
 
-void RecentWrites::Begin(const std::string& id, MonoTime now) {
+void RecentWrites::Begin(const std::string& id, uint64_t content, MonoTime now) {
   if (order_.size() == kMax) DropOldest();
-  writes_[id] = {.write = {}, .number = ++numbers_};
+  writes_[id] = {.write = {.content = content, .response = ""}, .number = ++numbers_};
   order_.push_back({id, numbers_, now});
 }
 
 void RecentWrites::End(absl::string_view id, std::string response) {
   const auto found = writes_.find(id);
-  if (found != writes_.end()) found->second.write = {.is_over = true, .response = std::move(response)};
+  if (found == writes_.end()) return;
+  found->second.write.is_over = true;
+  found->second.write.response = std::move(response);
 }
 
 void RecentWrites::Forget(absl::string_view id) {

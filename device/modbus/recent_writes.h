@@ -21,13 +21,14 @@ class RecentWrites {
   static constexpr absl::Duration kKeep = absl::Minutes(10);
 
   struct Write {
+    uint64_t content = 0;  // of what: the same id with another one is another write
     bool is_over = false;
     std::string response;  // when it is over
   };
 
   // nullptr: new.
   const Write* Find(absl::string_view id, MonoTime now);
-  void Begin(const std::string& id, MonoTime now);
+  void Begin(const std::string& id, uint64_t content, MonoTime now);
   void End(absl::string_view id, std::string response);
   // Nothing was sent: it may be tried again.
   void Forget(absl::string_view id);

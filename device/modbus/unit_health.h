@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "common/clock.h"
@@ -33,9 +34,9 @@ class UnitHealth {
   // When it will be asked again by itself.
   MonoTime next_try() const { return failed_at_ + pause_; }
 
-  void Asked() { is_asked_ = true; }
+  void Asked() { is_asked_ = is_set_aside(); }
   Change Hear(bool answered, MonoTime now) {
-    is_asked_ = false;
+    const bool was_a_try = std::exchange(is_asked_, false);
     if (answered) {
       failures_ = 0;
       has_answered_ = true;
@@ -43,8 +44,9 @@ class UnitHealth {
       pause_ = absl::ZeroDuration();
       return was_set_aside ? Change::kBack : Change::kNone;
     }
-    failed_at_ = now;
     has_answered_ = false;
+    if (is_set_aside() && !was_a_try) return Change::kNone;  // it was on the bus already then
+    failed_at_ = now;
     if (++failures_ < kFailures) return Change::kNone;
     const bool is_new = !is_set_aside();
     pause_ = is_new ? kMinPause : std::min(2 * pause_, kMaxPause);

@@ -71,11 +71,18 @@ WriteGuard::WriteGuard(std::vector<ModbusWriteRule> rules) {
   for (ModbusWriteRule& rule : rules) rules_.push_back({.rule = std::move(rule), .filled = MonoTime()});
 }
 
-absl::Status WriteGuard::Judge(size_t unit, const ModbusRequest& write, MonoTime now) {
+absl::Status WriteGuard::Look(size_t unit, const ModbusRequest& write, MonoTime now) {
   absl::Status status = Check(unit, write);
-  if (status.ok()) status = TakeTokens(unit, write, now);
+  if (status.ok()) status = FindTokens(unit, write, now).status();
   if (!status.ok()) ++refused_;
   return status;
+}
+
+absl::Status WriteGuard::Judge(size_t unit, const ModbusRequest& write, MonoTime now) {
+  RETURN_IF_ERROR(Look(unit, write, now));
+  ASSIGN_OR_RETURN(const std::vector<Rule*> touched, FindTokens(unit, write, now));
+  for (Rule* rule : touched) rule->tokens -= 1;
+  return absl::OkStatus();
 }
 
 absl::Status WriteGuard::Check(size_t unit, const ModbusRequest& write) const {
@@ -97,7 +104,8 @@ absl::Status WriteGuard::Check(size_t unit, const ModbusRequest& write) const {
   return absl::OkStatus();
 }
 
-absl::Status WriteGuard::TakeTokens(size_t unit, const ModbusRequest& write, MonoTime now) {
+absl::StatusOr<std::vector<WriteGuard::Rule*>> WriteGuard::FindTokens(size_t unit, const ModbusRequest& write,
+                                                                      MonoTime now) {
   constexpr double kAlmostOne = 1 - 1e-9;  // many small refills do not add up to a whole one
   std::vector<Rule*> touched;
   for (Rule& rule : rules_) {
@@ -110,8 +118,7 @@ absl::Status WriteGuard::TakeTokens(size_t unit, const ModbusRequest& write, Mon
     }
     touched.push_back(&rule);
   }
-  for (Rule* rule : touched) rule->tokens -= 1;
-  return absl::OkStatus();
+  return touched;
 }
 
 bool WriteGuard::WantsReadBack(size_t unit, const ModbusRequest& write) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/modbus/modbus_request.h"
 #include "device/modbus/modbus_plan.h"
@@ -20,9 +21,10 @@ class WriteGuard {
  public:
   explicit WriteGuard(std::vector<ModbusWriteRule> rules);
 
-  // kPermissionDenied: a register or a value that is not allowed, named; kResourceExhausted: too soon after the last
-  // write. Neither takes from the rate.
-  // `write`: a sound one, of a function that writes.
+  // `write`: a sound one, of a function that writes. kPermissionDenied: a register or a value that is not allowed,
+  // named; kResourceExhausted: too soon after the last write. Neither takes from the rate. Before it waits for its turn
+  // a write is looked at only: it takes from the rate when it goes out.
+  absl::Status Look(size_t unit, const ModbusRequest& write, MonoTime now);
   absl::Status Judge(size_t unit, const ModbusRequest& write, MonoTime now);
   // Whether a rule that covers any of it wants it read again.
   bool WantsReadBack(size_t unit, const ModbusRequest& write) const;
@@ -37,7 +39,8 @@ class WriteGuard {
   };
 
   absl::Status Check(size_t unit, const ModbusRequest& write) const;
-  absl::Status TakeTokens(size_t unit, const ModbusRequest& write, MonoTime now);
+  // The rules that the write touches, each with a token to take.
+  absl::StatusOr<std::vector<Rule*>> FindTokens(size_t unit, const ModbusRequest& write, MonoTime now);
 
   std::vector<Rule> rules_;
   uint64_t refused_ = 0;

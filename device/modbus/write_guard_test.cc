@@ -211,5 +211,15 @@ TEST(WriteGuard, OneRuleOfThoseThatAreWrittenIsEnoughToReadBack) {
   EXPECT_FALSE(guard.WantsReadBack(1, Write(R"({"function_code":6,"address":101,"values":1})")));
 }
 
+TEST(WriteGuard, LookingTakesNothingFromTheRate) {
+  WriteGuard guard({PowerLimit()});
+  const ModbusRequest write = Write(R"({"function_code":6,"address":100,"values":1})");
+  EXPECT_TRUE(guard.Look(0, write, kNow).ok());
+  EXPECT_TRUE(guard.Look(0, write, kNow).ok());
+  EXPECT_TRUE(guard.Judge(0, write, kNow).ok());
+  EXPECT_EQ(guard.Look(0, write, kNow).code(), kTooSoon);
+  EXPECT_EQ(guard.refused(), 1u);
+}
+
 }  // namespace
 }  // namespace fleet::device

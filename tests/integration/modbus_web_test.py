@@ -71,8 +71,8 @@ class Bridge(WebTest):
     def test_each_way_to_fail_is_an_answer(self):
         self.start_with_bridge()
         for fault, code in (("not_found", "bridge_refused"), ("broken", "bridge_failed"), ("garbage", "bridge_failed"),
-                            ("list", "bridge_failed"), ("half", "not_connected"), ("closed", "not_connected"),
-                            ("null", "read_failed"), ("refuses", "bridge_refused"), ("huge", "not_connected")):
+                            ("list", "bridge_failed"), ("half", "bridge_failed"), ("closed", "bridge_failed"),
+                            ("null", "read_failed"), ("refuses", "bridge_refused"), ("huge", "bridge_failed")):
             with self.subTest(fault):
                 self.bridge.faults["B1"] = fault
                 self.assert_error(self.ask(device_id="B1", address=1), code)

@@ -47,7 +47,7 @@ class Guard(WriteTest):
         self.assertIs(self.write(200, -1.5, type="F32")["success"], True)
         event = self.wait_event("modbus_written", 3)[0]
         self.assertEqual(event["name"], "meter")
-        self.assertRegex(event["detail"], r'w1.*done.*holding 100 = \[10,1000\]')
+        self.assertRegex(event["detail"], r'done: holding 100 = hex 000A 03E8: .*w1')
 
     def test_what_is_not_listed_is_refused_counted_and_on_record(self):
         self.start_meter()
@@ -169,7 +169,7 @@ class Operator(WriteTest):
         self.assertIn("written", self.fleetctl("write", DEVICE, "meter", 100, 10, 20))
         self.assertEqual(self.units.registers(3, 100, 2), [10, 20])
         self.assertRegex(self.wait_event("modbus_written")[0]["detail"],
-                         r"command \d+ by \S+@\S+: done: holding 100 = \[10,20\]")
+                         r"done: holding 100 = hex 000A 0014: command \d+ by \S+@\S+")
         listed = self.fleet.get_json(f"/api/v1/commands?device={DEVICE}")["commands"]
         self.assertEqual((listed[0]["kind"], listed[0]["state"]), ("modbus", "done"))
         self.assertRegex(listed[0]["by"], r"\S+@\S+")

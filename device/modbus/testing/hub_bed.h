@@ -84,7 +84,9 @@ class HubBed {
   }
 
   // What a bus does is answered in the order in which it began, unless a test wants it otherwise.
-  std::variant<ModbusReply, WebReply> Silence() { return ModbusReply{.outcome = ModbusReply::Outcome::kNoAnswer}; }
+  std::variant<ModbusReply, WebReply> Silence() {
+    return ModbusReply{.outcome = ModbusReply::Outcome::kNoAnswer, .was_sent = true};
+  }
   std::variant<ModbusReply, WebReply> Refusal(uint8_t exception) {
     return ModbusReply{.outcome = ModbusReply::Outcome::kException, .exception = exception};
   }
