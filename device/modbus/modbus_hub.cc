@@ -92,15 +92,15 @@ void ModbusHub::Arrive(const Arrived& arrived, Now now, ModbusEffects& effects) 
   }
   if (arrived.retained) return fail({"retained", "the broker had kept this request, so nobody knows how old it is"});
   auto& task = std::get<ModbusTask>(parsed);
-  if (origin.head.id == kNoId) origin.head.id.clear();
+  const std::string id = origin.head.id == kNoId ? "" : origin.head.id;
   const RecentWrites::Write* known = nullptr;
-  if (IsWrite(task.request.function) && !origin.head.id.empty()) known = recent_writes_.Find(origin.head.id, now.mono);
+  if (IsWrite(task.request.function) && !id.empty()) known = recent_writes_.Find(id, now.mono);
   if (known != nullptr && known->content != ContentOf(task.request)) {
     return fail({"duplicate", "another write had this id, less than ten minutes ago"});
   }
   if (known != nullptr && known->is_over) return Respond(origin, known->response, now, effects);
   if (known != nullptr) return fail({"duplicate", "a write with this id is on its way already"});
-  if (const auto failure = JudgePlain(task, origin.head.id, now, effects)) return fail(*failure);
+  if (const auto failure = JudgePlain(task, id, now, effects)) return fail(*failure);
   task.not_after = now.mono + origin.head.ttl.value_or(kDefaultTtl);
   task.origin = std::move(origin);
   Add(std::move(task), now, effects);

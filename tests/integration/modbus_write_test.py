@@ -81,7 +81,7 @@ class Guard(WriteTest):
         self.units.tell("clamp 3 400 500")
         self.assertEqual(self.write(400, 500), {"success": True, "device_id": "meter", "address": 400, "values": [500],
                                                 "read_back": True})
-        self.assert_error(self.write(400, 501), "read_back_differs", "1f5.*1f4")
+        self.assert_error(self.write(400, 501), "read_back_differs", "01F5.*01F4")
         self.assertRegex(self.wait_event("modbus_written", 2)[1]["detail"], "read_back_differs")
 
     def test_with_a_command_key_only_what_is_signed_writes(self):
