@@ -354,7 +354,7 @@ class LibraryHttpServer : public HttpServer {
 
   // Before a body is read: only what the library bounds gets further.
   void AdmitRequests() {
-    library_.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+    library_.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
       Plainly(const_cast<httplib::Request&>(request));
       const std::optional<Refusal> refusal = RefusalOf(request);
       if (!refusal) return httplib::Server::HandlerResponse::Unhandled;
