@@ -40,8 +40,6 @@ function(fleet_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main fleet_flags)
-  # What is tested is optimised. The tests themselves need not be, and compile in two thirds of the time.
-  target_compile_options(${name} PRIVATE -O1)
   # GCC 12 sees an overlap in GoogleTest's printer of protobuf messages that is not there (GCC bug 105651).
   target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
