@@ -44,14 +44,20 @@ struct NameLookup::Question {
   absl::StatusOr<std::vector<SocketAddress>> answer ABSL_GUARDED_BY(mu);
 };
 
-NameLookup::NameLookup(std::string host, int port) : host_(std::move(host)), port_(absl::StrCat(port)) {}
+NameLookup::NameLookup(std::string host, int port)
+    : NameLookup(std::move(host), port, [](const std::string& name, const std::string& service) {
+        return Ask(name, service, AI_ADDRCONFIG);
+      }) {}
+
+NameLookup::NameLookup(std::string host, int port, Resolver resolver)
+    : host_(std::move(host)), port_(absl::StrCat(port)), resolver_(std::move(resolver)) {}
 
 absl::StatusOr<std::vector<SocketAddress>> NameLookup::Find(absl::Duration timeout, const Interruption& interruption) {
   if (auto address = Ask(host_, port_, AI_NUMERICHOST); address.ok()) return address;
   if (open_ == nullptr) {
     open_ = std::make_shared<Question>();
-    std::thread([question = open_, host = host_, port = port_] {
-      auto answer = Ask(host, port, AI_ADDRCONFIG);
+    std::thread([question = open_, resolver = resolver_, host = host_, port = port_] {
+      auto answer = resolver(host, port);
       MutexLock lock(question->mu);
       question->answer = std::move(answer);
       question->answered.Raise();

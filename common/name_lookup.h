@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,8 +26,14 @@ struct SocketAddress {
 // ended, so it has a thread that is left alone with it, one at a time; an address needs none. One thread.
 class NameLookup {
  public:
+  // The addresses of a name. Blocks; any thread.
+  using Resolver =
+      std::function<absl::StatusOr<std::vector<SocketAddress>>(const std::string& host, const std::string& port)>;
+
   // `host`: a name or an address; one of IPv6 without brackets.
   NameLookup(std::string host, int port);
+  // With another resolver than the system's.
+  NameLookup(std::string host, int port, Resolver resolver);
 
   // In the order in which they are to be tried, at least one. kNotFound: there is no such name, or nobody knows;
   // kDeadlineExceeded: no answer in time, the next call goes on waiting for it; kCancelled: interrupted.
@@ -37,6 +44,7 @@ class NameLookup {
 
   const std::string host_;
   const std::string port_;
+  const Resolver resolver_;
   std::shared_ptr<Question> open_;  // null: nothing is being asked
 };
 
