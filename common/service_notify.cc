@@ -1,26 +1,50 @@
 #include "common/service_notify.h"
 
-#include <systemd/sd-daemon.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace fleet {
 namespace {
 
-absl::Duration FeedPeriod() {
-  uint64_t watchdog_us = 0;
-  if (sd_watchdog_enabled(0, &watchdog_us) <= 0) return absl::InfiniteDuration();
-  return absl::Microseconds(static_cast<int64_t>(watchdog_us)) / 2;
+// A number of the environment; 0: there is none.
+int64_t Variable(const char* name) {
+  const char* const text = std::getenv(name);
+  int64_t number = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &number) && number > 0 ? number : 0;
 }
 
-// A socket that is full or gone is systemd's concern: then it misses us.
+absl::Duration FeedPeriod() {
+  const int64_t watchdog_us = Variable("WATCHDOG_USEC");
+  const int64_t pid = Variable("WATCHDOG_PID");
+  if (watchdog_us == 0 || (pid != 0 && pid != getpid())) return absl::InfiniteDuration();
+  return absl::Microseconds(watchdog_us) / 2;
+}
+
+// sd_notify(3), of which all is said there. Not from its library: that brings five others along, and with them the
+// agent takes more memory than it may. A socket that is full or gone is systemd's concern: then it misses us.
 void Tell(const std::string& state) {
-  sd_notify(0, state.c_str());
+  const absl::string_view path = std::getenv("NOTIFY_SOCKET");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() < 2 || path.size() >= sizeof(address.sun_path)) return;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (path[0] == '@') address.sun_path[0] = '\0';  // an abstract one
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  (void)sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), size);
+  close(fd);
 }
 
 }  // namespace

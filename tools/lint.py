@@ -29,7 +29,6 @@ WRAPPED = [
     (r"modbus\.h$|modbus-", ["device/modbus/libmodbus_bus.cc", "tests/bench/*"]),
     (r"nlohmann/|common/json_text", ["common/json_text.*", "common/modbus/modbus_json*.cc", "device/publish_request.cc",
                                            "device/summary_reporter.cc"]),
-    (r"systemd/", ["common/service_notify.cc"]),
 ]
 
 # What the files of a directory may not include; the first that fits counts.
